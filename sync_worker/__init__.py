@@ -1,0 +1,1 @@
+"""Keeps Meilisearch showing what PostgreSQL says."""
