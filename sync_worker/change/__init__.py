@@ -1,0 +1,1 @@
+"""What happened in the source: Debezium envelope → Change. Pure."""

@@ -1,0 +1,90 @@
+"""The words in which the rest of the project speaks about what happened in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+Row = dict[str, Any]
+"""Column name → value, as Debezium delivers it under the connector template's settings."""
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(Protocol):
+    """One Kafka record. aiokafka's ConsumerRecord has this shape, so the hot path converts nothing."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since 1970."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A Record of our own making: re-read from the log, or made in a test."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Operation(StrEnum):
+    """Debezium's `op`, spelled out."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"
+    TRUNCATE = "t"
+    MESSAGE = "m"
+
+
+@dataclass(slots=True)
+class Change:
+    """One change of one row (or of a whole table, for TRUNCATE).
+
+    Attributes:
+        operation: what happened.
+        table: `schema.table` of the source.
+        key: the row's key columns, from the record's key; empty for TRUNCATE and MESSAGE.
+        row: the row after the change, with the columns in `unavailable` left out; None for DELETE, TRUNCATE, MESSAGE.
+        before: the row before the change as far as the replica identity gives it. Under the default identity only
+            its key columns mean anything: never read others unless the table is known to have REPLICA IDENTITY FULL.
+        unavailable: columns whose value Debezium could not give (unchanged TOAST values).
+        source_ms: commit time in the source, milliseconds since 1970.
+        snapshot: Debezium's `source.snapshot` ("first", "true", "last", "incremental", …), None for a streamed change.
+    """
+
+    operation: Operation
+    table: str
+    key: Mapping[str, Any]
+    row: Row | None
+    before: Row | None
+    unavailable: tuple[str, ...]
+    source_ms: int
+    snapshot: str | None

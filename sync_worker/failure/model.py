@@ -1,0 +1,93 @@
+"""A failed document and a finding, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sync_worker.change.model import TopicPartition
+
+
+class ReasonClass(StrEnum):
+    """Why work failed, in the words an operator filters by."""
+
+    DECODE = "decode"
+    PROJECTION = "projection"
+    REJECTED = "rejected"
+    CONTRACT = "contract"
+    TRANSPORT = "transport"
+    EXHAUSTED = "exhausted"
+    UNKNOWN = "unknown"
+
+
+class FailureStatus(StrEnum):
+    """Where failed work stands."""
+
+    OPEN = "open"
+    RETRYING = "retrying"
+    RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One change that could not be applied to one index.
+
+    Attributes:
+        index: name in the configuration.
+        document_id: None where the record could not be read that far.
+        operation: Debezium's `op` spelled out (`create`, `update`, …), `unknown` where unreadable.
+        code: Meilisearch's error code, or ours; stable.
+        message: the server's own words, or ours; at most 4 KiB.
+        topic_id, partition, offset: where the change came from; unique together with `index`.
+        source_ms: commit time in the source, or the record's timestamp; milliseconds since 1970.
+        failed_at: seconds since 1970.
+    """
+
+    index: str
+    document_id: str | None
+    operation: str
+    reason_class: ReasonClass
+    code: str
+    message: str
+    retryable: bool
+    topic_id: str
+    partition: TopicPartition
+    offset: int
+    source_ms: int
+    failed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadReference:
+    """Where a dead letter lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the worker noticed and an operator must know until its proof clears it.
+
+    Attributes:
+        kind: stable name, for instance `sink-lost-memory`.
+        subject: the index, partition or connector that it concerns.
+        evidence: what was seen.
+        doubt: what it puts in doubt.
+        remedy: the exact command that mends it.
+        blocking: whether readiness is false and writing holds while it is open.
+        first_seen, last_seen: seconds since 1970.
+    """
+
+    kind: str
+    subject: str
+    evidence: str
+    doubt: str
+    remedy: str
+    blocking: bool
+    first_seen: float
+    last_seen: float
+    cleared_by: str | None = None

@@ -1,0 +1,325 @@
+"""The few Protocols between the core and the world.
+
+`pipeline` and `operations` know the world only through these. Adapters translate every foreign exception into one of
+`sync_worker.errors`. No method retries by itself unless its docstring says so: the pipeline decides when to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NewType, Protocol
+
+from sync_worker.change.model import Record, Row, TopicPartition
+from sync_worker.failure.model import Failure, Finding, PayloadReference
+
+TaskUid = NewType("TaskUid", int)
+"""Uid of a task that Meilisearch has *accepted*. Accepted is not applied, and applied is not acknowledged."""
+
+
+class Clock(Protocol):
+    """Time as an argument, so that tests run under their own."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class TaskStatus(StrEnum):
+    """Meilisearch's own words."""
+
+    ENQUEUED = "enqueued"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def finished(self) -> bool:
+        return self in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of Meilisearch.
+
+    Attributes:
+        kind: Meilisearch's `type`, for instance `documentAdditionOrUpdate`.
+        metadata: the `customMetadata` that was sent with the write, None where there was none.
+        duration_s: seconds of processing, None while unfinished.
+    """
+
+    uid: TaskUid
+    status: TaskStatus
+    kind: str
+    index_uid: str | None
+    batch_uid: int | None
+    metadata: str | None
+    error_code: str | None = None
+    error_message: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexIdentity:
+    """What tells one physical index from another that bears the same name.
+
+    `created_at` is kept as the server's own text (RFC 3339); it travels with the index through a swap.
+    """
+
+    uid: str
+    created_at: str
+    primary_key: str | None
+
+
+class Sink(Protocol):
+    """One Meilisearch instance, with a key of the worker's.
+
+    Every method raises SinkUnavailable, SinkFull or SinkDenied for faults of the environment. Writes raise AnswerLost
+    where the request may have reached the server, PayloadTooLarge for 413, and SinkRejected where the server refused
+    the payload for what it contains.
+    """
+
+    async def write(self, index_uid: str, ndjson: bytes, *, metadata: str) -> TaskUid:
+        """POST documents: replace whole documents. `ndjson` is one document a line."""
+        ...
+
+    async def delete(self, index_uid: str, document_ids: Sequence[str], *, metadata: str) -> TaskUid:
+        """Delete documents by id. Raises ValueError for an empty id: a real server fails the whole batch `internal`."""
+        ...
+
+    async def clear(self, index_uid: str, *, metadata: str) -> TaskUid:
+        """Delete every document of the index."""
+        ...
+
+    async def tasks(self, uids: Collection[TaskUid]) -> Mapping[TaskUid, Task]:
+        """The tasks with these uids, one request. A uid that does not come back is unknown to the server (or pruned)."""
+        ...
+
+    async def tasks_from(self, index_uid: str, uid: int, *, limit: int = 1000) -> Sequence[Task]:
+        """Tasks of this index with this uid or a higher one, ascending, at most `limit`."""
+        ...
+
+    async def last_task(self, index_uid: str) -> Task | None:
+        """The newest task of this index."""
+        ...
+
+    async def oldest_task_uid(self, index_uid: str) -> TaskUid | None:
+        """The oldest task of this index that the server still remembers (older ones are pruned)."""
+        ...
+
+    async def tasks_in_batch(self, batch_uid: int) -> int:
+        """How many tasks shared this server batch, as far as this key may see."""
+        ...
+
+    async def identity(self, index_uid: str) -> IndexIdentity | None:
+        """None where the index does not exist."""
+        ...
+
+    async def settings(self, index_uid: str) -> Mapping[str, Any]:
+        """Live settings, complete, as the server gives them."""
+        ...
+
+    async def document_count(self, index_uid: str) -> int: ...
+
+    async def close(self) -> None: ...
+
+
+class AdminSink(Sink, Protocol):
+    """A Sink whose key may also create and delete indexes: scratch indexes in the worker, everything in the CLI."""
+
+    async def create_index(self, index_uid: str, primary_key: str, settings: Mapping[str, Any]) -> IndexIdentity:
+        """Create the index, apply the settings, wait for both tasks, read back. Raises SinkDenied when it exists."""
+        ...
+
+    async def delete_index(self, index_uid: str) -> None:
+        """Delete the index and wait. A missing one is fine."""
+        ...
+
+
+class Log(Protocol):
+    """Kafka beside the worker's own consumption: positions, identities, and reading a range again."""
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Topic → its id (changes when a topic is deleted and made anew). Missing topics are left out."""
+        ...
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]: ...
+
+    async def bounds(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Log start offset and end offset (the next one to be written) of each partition."""
+        ...
+
+    async def committed(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        """The group's committed offsets."""
+        ...
+
+    def read(self, partition: TopicPartition, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Records with start <= offset < end, in order, in chunks of bounded size. Offsets that are gone are skipped."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic: the log of failures."""
+
+    async def publish(self, failures: Sequence[tuple[Failure, Record]]) -> Sequence[PayloadReference]:
+        """Write the records with their failures; returns once every delivery is confirmed, in the order given."""
+        ...
+
+
+class Source(Protocol):
+    """PostgreSQL, read only."""
+
+    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Row | None]:
+        """The rows with these keys as they are now, in the order of `keys`; None where the row is gone.
+
+        Values are exactly what Debezium delivers for them under the connector template's settings.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Where a partition stands: stored before its offset is committed to Kafka.
+
+    Attributes:
+        topic_id: the topic's id when the offset was reached.
+        next_offset: everything below is acknowledged.
+        scanned: index uid → highest task uid up to which late writes were looked for, and mended (protocol rule 5).
+    """
+
+    partition: TopicPartition
+    topic_id: str
+    next_offset: int
+    scanned: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """What the worker remembers of a physical index, so that a sink that lost its memory is noticed.
+
+    Attributes:
+        index: name in the configuration.
+        anchor_uid, anchor_metadata: a task of ours that was applied; a server that does not know it was restored.
+    """
+
+    index: str
+    uid: str
+    created_at: str
+    primary_key: str
+    anchor_uid: int | None
+    anchor_metadata: str | None
+
+
+class State(Protocol):
+    """The state database. Raises StateUnavailable. Every write is one transaction and may be repeated."""
+
+    async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]: ...
+
+    async def index_records(self, indexes: Collection[str]) -> Mapping[str, IndexRecord]: ...
+
+    async def save_progress(self, bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
+        """Store both in one transaction. A bookmark is stored whole, also when it moves back."""
+        ...
+
+    async def record_failures(self, failures: Sequence[Failure], references: Sequence[PayloadReference | None]) -> None:
+        """Insert; one that is there already (same topic id, partition, offset and index) only gains an attempt."""
+        ...
+
+    async def open_failures(self, index: str, partition: TopicPartition) -> Sequence[tuple[str, int]]:
+        """(document id, offset) of every open or retrying failure of this index from this partition."""
+        ...
+
+    async def supersede(self, index: str, document_ids: Collection[str], before: Mapping[TopicPartition, int]) -> int:
+        """Mark open failures of these documents with an offset below `before[partition]` as superseded; how many."""
+        ...
+
+    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> int:
+        """The same for every document of the index: a clear was applied."""
+        ...
+
+    async def add_finding(self, finding: Finding) -> None:
+        """Insert, or renew `last_seen` of the open one with the same kind and subject."""
+        ...
+
+    async def findings(self, *, open_only: bool = True) -> Sequence[Finding]: ...
+
+    async def clear_finding(self, kind: str, subject: str, *, by: str) -> bool: ...
+
+    async def audit(self, actor: str, verb: str, subject: str, details: Mapping[str, Any]) -> None:
+        """Append to the audit log."""
+        ...
+
+    async def worker_alive(self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str]) -> None:
+        """Heartbeat of one worker with what it owns and what it holds for (subject → cause)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Membership(Protocol):
+    """The consumer group as this worker knows it."""
+
+    def owns(self, partition: TopicPartition, generation: int) -> bool:
+        """Whether the partition is assigned to this worker in this, the current, generation."""
+        ...
+
+    def acknowledge(self, partition: TopicPartition, generation: int, next_offset: int) -> None:
+        """Everything below `next_offset` may be committed. Ignored when the generation is not the current one."""
+        ...
+
+    def backlog(self, partition: TopicPartition) -> int | None:
+        """Records between what was delivered to the pipeline and the partition's end; None while unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records of one partition, as one fetch gave them.
+
+    Attributes:
+        generation: of the consumer group when they were fetched.
+        next_offset: the consumer's position behind them (offsets between may be gaps: markers, compaction).
+    """
+
+    partition: TopicPartition
+    generation: int
+    records: Sequence[Record]
+    next_offset: int
+
+
+class Intake(Protocol):
+    """What the stream hands its records to. The pipeline implements it."""
+
+    async def start(self) -> None: ...
+
+    async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
+        """All partitions that this worker has now. Returns at once; the preparation runs beside it."""
+        ...
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        """These are gone: abandon what of them is in flight, acknowledge nothing more of them. Returns within 1 s."""
+        ...
+
+    async def take(self, chunk: Chunk) -> None:
+        """Take over a chunk; waits while the limits on memory or a hold do not allow it. Raises nothing of a record's."""
+        ...
+
+    async def stop(self, *, drain_s: float) -> None:
+        """Finish what is in flight for at most `drain_s` seconds, acknowledge what was applied, abandon the rest."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Metrics, by the names in `adapters.telemetry`. No label ever holds a row's value."""
+
+    def count(self, metric: str, value: float = 1, **labels: str) -> None: ...
+    def gauge(self, metric: str, value: float, **labels: str) -> None: ...
+    def observe(self, metric: str, value: float, **labels: str) -> None: ...
