@@ -13,6 +13,7 @@ from typing import Any, NewType, Protocol
 
 from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import Failure, Finding, PayloadReference
+from sync_worker.metrics import CounterName, GaugeName, HistogramName
 
 TaskUid = NewType("TaskUid", int)
 """Uid of a task that Meilisearch has *accepted*. Accepted is not applied, and applied is not acknowledged."""
@@ -318,8 +319,8 @@ class Intake(Protocol):
 
 
 class Telemetry(Protocol):
-    """Metrics, by the names in `adapters.telemetry`. No label ever holds a row's value."""
+    """Metrics, by the names in `sync_worker.metrics`. No label ever holds a row's value."""
 
-    def count(self, metric: str, value: float = 1, **labels: str) -> None: ...
-    def gauge(self, metric: str, value: float, **labels: str) -> None: ...
-    def observe(self, metric: str, value: float, **labels: str) -> None: ...
+    def count(self, metric: CounterName, value: float = 1, **labels: str) -> None: ...
+    def gauge(self, metric: GaugeName, value: float, **labels: str) -> None: ...
+    def observe(self, metric: HistogramName, value: float, **labels: str) -> None: ...

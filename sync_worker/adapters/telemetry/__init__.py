@@ -1,0 +1,1 @@
+"""Prometheus, the health pages, and structured logs."""

@@ -1,0 +1,132 @@
+"""The one list of metrics: what may be counted, set and observed, and what each means.
+
+The port `Telemetry` takes only these names, so that the type checker refuses a stray one or one of the wrong kind.
+`docs/metrics.md` is made from this list (`python -m sync_worker.adapters.telemetry.page docs/metrics.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+CounterName = Literal[
+    "events",
+    "tasks",
+    "failures",
+    "dead_letters",
+    "superseded",
+    "late_writes_found",
+    "late_writes_mended",
+    "replays",
+    "scratch_bisect_steps",
+    "payload_splits",
+]
+GaugeName = Literal[
+    "in_flight_documents",
+    "in_flight_bytes",
+    "in_flight_tasks",
+    "lag_messages",
+    "lag_seconds",
+    "open_failures",
+    "assigned_partitions",
+]
+HistogramName = Literal[
+    "flush_documents",
+    "flush_bytes",
+    "flush_duration_seconds",
+    "freshness_seconds",
+]
+ScrapedName = Literal["hold", "commit_age_seconds", "last_applied_age_seconds"]
+"""Read from the worker whenever somebody scrapes: a value pushed by a stalled worker would stay where it was."""
+
+MetricName = CounterName | GaugeName | HistogramName | ScrapedName
+
+
+class Kind(StrEnum):
+    """Prometheus's own words."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        labels: exactly these are given with every value. None of them ever holds a row's value.
+        buckets: upper bounds in `unit`, for a histogram.
+    """
+
+    kind: Kind
+    unit: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+_DOCUMENTS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 100_000.0, 250_000.0)
+_BYTES = (1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8)
+
+METRICS: Mapping[MetricName, Metric] = {
+    "events": Metric(Kind.COUNTER, "changes", "Changes taken from Kafka, by what they ask of an index.", ("index", "operation")),
+    "tasks": Metric(
+        Kind.COUNTER, "tasks", "Meilisearch tasks that ended: succeeded, failed, canceled or unknown.", ("index", "outcome")
+    ),
+    "failures": Metric(Kind.COUNTER, "changes", "Changes that could not be applied, by reason class.", ("index", "reason_class")),
+    "dead_letters": Metric(Kind.COUNTER, "records", "Records whose delivery to the dead-letter topic was confirmed.", ("index",)),
+    "superseded": Metric(Kind.COUNTER, "failures", "Open failures that a later applied change made void.", ("index",)),
+    "late_writes_found": Metric(
+        Kind.COUNTER,
+        "tasks",
+        "Writes found in the index's task history that this worker did not know of: an older owner's, or a lost answer's.",
+        ("index",),
+    ),
+    "late_writes_mended": Metric(Kind.COUNTER, "tasks", "Late writes whose effect was undone by a replay.", ("index",)),
+    "replays": Metric(
+        Kind.COUNTER, "replays", "Ranges of a partition that were consumed again to undo a late write.", ("index",)
+    ),
+    "scratch_bisect_steps": Metric(
+        Kind.COUNTER, "tasks", "Payloads tried on a scratch index to find a failing document.", ("index",)
+    ),
+    "payload_splits": Metric(Kind.COUNTER, "payloads", "Payloads split because the server's size limit was passed.", ("index",)),
+    "in_flight_documents": Metric(Kind.GAUGE, "documents", "Documents sent and not settled yet.", ("index",)),
+    "in_flight_bytes": Metric(Kind.GAUGE, "bytes", "Bytes of documents sent and not settled yet.", ("index",)),
+    "in_flight_tasks": Metric(Kind.GAUGE, "tasks", "Tasks accepted and not settled yet.", ("index",)),
+    "lag_messages": Metric(Kind.GAUGE, "records", "Records of the partition not acknowledged yet.", ("topic", "partition")),
+    "lag_seconds": Metric(
+        Kind.GAUGE, "seconds", "Age of the oldest change not acknowledged yet, by its commit time.", ("topic", "partition")
+    ),
+    "open_failures": Metric(Kind.GAUGE, "failures", "Failures open now, of the partitions that this worker owns.", ("index",)),
+    "assigned_partitions": Metric(Kind.GAUGE, "partitions", "Partitions that this worker owns."),
+    "flush_documents": Metric(Kind.HISTOGRAM, "documents", "Documents of one flush.", ("index",), _DOCUMENTS),
+    "flush_bytes": Metric(Kind.HISTOGRAM, "bytes", "Bytes of documents of one flush, before compression.", ("index",), _BYTES),
+    "flush_duration_seconds": Metric(
+        Kind.HISTOGRAM, "seconds", "From the first request of a flush until it settled.", ("index",), _SECONDS
+    ),
+    "freshness_seconds": Metric(
+        Kind.HISTOGRAM, "seconds", "From the commit in the source until the change was applied.", ("index",), _SECONDS
+    ),
+    "hold": Metric(
+        Kind.GAUGE, "1", "1 while the worker holds for this subject and cause; absent otherwise.", ("subject", "cause")
+    ),
+    "commit_age_seconds": Metric(
+        Kind.GAUGE,
+        "seconds",
+        "Since the last acknowledgement of a partition that has a backlog; absent without one.",
+        ("topic", "partition"),
+    ),
+    "last_applied_age_seconds": Metric(
+        Kind.GAUGE, "seconds", "Since a change was last applied to any index; absent before the first one."
+    ),
+}
+
+
+def exported_name(name: MetricName) -> str:
+    """The name under which Prometheus sees it."""
+    suffix = "_total" if METRICS[name].kind is Kind.COUNTER else ""
+    return f"sync_worker_{name}{suffix}"
