@@ -73,11 +73,13 @@ class EnvironmentFault(SyncWorkerError):
 
     Args:
         retry_after_s: seconds the other side asked to wait, where it did.
+        code: Meilisearch's error code where it gave one, else empty. `internal` may also be the payload's fault.
     """
 
-    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, *, remedy: str = "", retry_after_s: float | None = None, code: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
+        self.code = code
 
 
 class SinkUnavailable(EnvironmentFault):

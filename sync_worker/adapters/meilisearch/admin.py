@@ -1,0 +1,93 @@
+"""The port `AdminSink`: the same with a key that may create and delete indexes. The official client serves administration.
+
+It runs in a thread of its own for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from sync_worker.adapters.meilisearch import errors
+from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.meilisearch.errors import Call
+from sync_worker.adapters.meilisearch.official import Official
+from sync_worker.adapters.meilisearch.transport import DEFAULT_TIMEOUTS, Compress, Timeouts
+from sync_worker.errors import SinkDenied, SinkRejected, SinkUnavailable
+from sync_worker.ports import IndexIdentity, Task, TaskStatus, TaskUid
+
+FIRST_LOOK_S = 0.01
+LONGEST_LOOK_S = 0.5
+
+
+class MeilisearchAdmin(MeilisearchSink):
+    """See `sync_worker.ports.AdminSink`. Waits for its tasks as long as they live; cancel it to give up."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        key_name: str = "scratch key",
+        compress: Compress = "auto",
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(url, api_key, key_name=key_name, compress=compress, timeouts=timeouts)
+        self._official = Official(url, api_key, key_name=key_name)
+        self._sleep = sleep
+
+    async def create_index(self, index_uid: str, primary_key: str, settings: Mapping[str, Any]) -> IndexIdentity:
+        create = self._official.call("POST /indexes", "indexes.create")
+        created = await asyncio.to_thread(
+            self._official.do, create, lambda client: client.create_index(index_uid, {"primaryKey": primary_key}).task_uid
+        )
+        await self._applied(TaskUid(created), create)
+        if settings:
+            await self._set_up(index_uid, settings)
+        identity = await self.identity(index_uid)
+        if identity is None or identity.primary_key != primary_key:
+            raise SinkDenied(f"{index_uid} was created with the primary key {primary_key}, and now it is {identity}.")
+        return identity
+
+    async def delete_index(self, index_uid: str) -> None:
+        call = self._official.call(f"DELETE /indexes/{index_uid}", "indexes.delete")
+        deleted = await asyncio.to_thread(self._official.do, call, lambda client: client.index(index_uid).delete().task_uid)
+        try:
+            await self._applied(TaskUid(deleted), call)
+        except SinkDenied as error:
+            if error.code != "index_not_found":
+                raise
+
+    async def _set_up(self, index_uid: str, settings: Mapping[str, Any]) -> None:
+        call = self._official.call(f"PATCH /indexes/{index_uid}/settings", "settings.update")
+        try:
+            task = await asyncio.to_thread(
+                self._official.do, call, lambda client: client.index(index_uid).update_settings(dict(settings)).task_uid
+            )
+            await self._applied(TaskUid(task), call)
+        except (SinkDenied, SinkRejected) as error:
+            # Half made, it would pass for an index that has its settings the next time somebody looks.
+            await self.delete_index(index_uid)
+            raise SinkDenied(
+                error.message, code=error.code, remedy=f"The settings for {index_uid} are refused; it was not created."
+            ) from error
+
+    async def _applied(self, uid: TaskUid, call: Call) -> Task:
+        """The task once it is applied; its failure as an error."""
+        pause = FIRST_LOOK_S
+        while True:
+            task = (await self.tasks([uid])).get(uid)
+            if task is None:
+                raise SinkUnavailable(
+                    f"{call.what} on {call.server}: task {uid} is unknown to the server, or hidden from this key."
+                )
+            if task.status is TaskStatus.SUCCEEDED:
+                return task
+            if task.status is TaskStatus.CANCELED:
+                raise SinkUnavailable(f"{call.what} on {call.server}: task {uid} was cancelled.")
+            if task.status is TaskStatus.FAILED:
+                raise errors.from_code(400, task.error_code or "unknown", task.error_message or "", call)
+            await self._sleep(pause)
+            pause = min(pause * 2, LONGEST_LOOK_S)
