@@ -1,0 +1,44 @@
+"""The command line: every command, each in a module that is imported only when it is called for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sync_worker.cli.commands import check, config, connector, findings, indexes, init, keys, run
+from sync_worker.cli.console import stdout
+
+app = typer.Typer(
+    name="sync-worker",
+    help="Keeps Meilisearch showing what PostgreSQL says.\n\n"
+    "Exit status: 0 fine, 1 could not find out or do it, 2 usage or configuration, 3 found something wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        stdout().print(version("sync-worker"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Options of all commands."""
+
+
+app.command("run")(run.run)
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("keys")(keys.keys)
+app.add_typer(connector.app, name="connector")
+app.add_typer(indexes.app, name="indexes")
+app.add_typer(findings.app, name="findings")
+app.add_typer(config.app, name="config")

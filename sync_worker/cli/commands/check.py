@@ -1,0 +1,47 @@
+"""`sync-worker check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.text import Text
+
+from sync_worker.cli.console import MARKS, print_json, print_lines
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.outcome import ExitStatus
+
+if TYPE_CHECKING:
+    from sync_worker.operations.check import CheckReport
+
+
+def check(
+    config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
+) -> None:
+    """Hold the configuration against PostgreSQL, Kafka, Connect and Meilisearch, and name every mistake at once."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.check(wiring.read_config(config)))
+    if json:
+        print_json({"ok": report.ok, "checks": report.checks})
+    else:
+        print_lines(_lines(report))
+    raise typer.Exit(ExitStatus.OK if report.ok else ExitStatus.FAILED if report.unanswered_only else ExitStatus.FOUND)
+
+
+def _lines(report: CheckReport) -> list[Text]:
+    lines = []
+    area_width = max((len(check.area) for check in report.checks), default=0)
+    subject_width = max((len(check.subject) for check in report.checks), default=0)
+    for check in report.checks:
+        mark, style = MARKS[check.verdict]
+        lines.append(
+            Text.assemble(
+                (mark, style), f" {check.area.ljust(area_width)}  {check.subject.ljust(subject_width)}  {check.message}"
+            )
+        )
+        if check.remedy:
+            lines.append(Text.assemble(" " * (area_width + subject_width + 6), ("do: ", "bold"), check.remedy))
+    errors, warnings = report.count("error"), report.count("warning")
+    lines.append(Text(f"{len(report.checks)} checks, {errors} errors, {warnings} warnings", style="bold"))
+    return lines

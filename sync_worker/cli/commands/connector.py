@@ -1,0 +1,89 @@
+"""`sync-worker connector apply|status|restart|delete`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sync_worker.cli.console import columns, print_json, print_lines
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.outcome import ExitStatus
+
+app = typer.Typer(help="The Debezium connector: apply, status, restart, delete.", no_args_is_help=True)
+
+
+@app.command()
+def apply(
+    config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
+) -> None:
+    """Make the publication, the topics and the connector what the configuration says. Does nothing where they already are."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.apply_connector(wiring.read_config(config)))
+    if json:
+        print_json(report)
+        return
+    what = "created" if report.created else f"changed: {', '.join(report.changed)}" if report.changed else "as declared already"
+    print_lines([*(f"made {made}" for made in report.made), f"connector {report.name}: {what}"])
+
+
+@app.command()
+def status(
+    config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
+) -> None:
+    """What Connect says of the connector and its tasks. Exit status 3 when it, or a task of it, does not run."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.connector_status(wiring.read_config(config)))
+    if json:
+        print_json(report)
+    elif report.state is None:
+        print_lines([f"connector {report.name}: not there; `sync-worker connector apply` makes it"])
+    else:
+        state = report.state
+        rows = [["connector", report.name, state.state, state.worker]]
+        rows += [["task", str(task.id), task.state, task.worker] for task in state.tasks]
+        print_lines(columns(rows))
+        print_lines(trace for trace in (state.trace, *(task.trace for task in state.tasks)) if trace)
+        if not state.tasks:
+            print_lines(["it has no task, so nothing moves"])
+    raise typer.Exit(ExitStatus.OK if report.running else ExitStatus.FOUND)
+
+
+@app.command()
+def restart(
+    config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
+) -> None:
+    """Restart the connector and all its tasks."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.restart_connector(wiring.read_config(config)))
+    if json:
+        print_json(report)
+    else:
+        print_lines([f"connector {report.name}: restart requested"])
+
+
+@app.command()
+def delete(
+    config: ConfigOption = DEFAULT_CONFIG,
+    drop_slot: Annotated[
+        bool, typer.Option("--drop-slot", help="Drop the replication slot too: changes from now on are lost to this connector.")
+    ] = False,
+    drop_publication: Annotated[bool, typer.Option("--drop-publication", help="Drop the publication too.")] = False,
+    json: JsonOption = False,
+    timeout: TimeoutOption = 60,
+    debug: DebugOption = False,
+) -> None:
+    """Delete the connector. What it leaves behind is named, with the way to drop it."""
+    from sync_worker import wiring
+
+    report = within(
+        timeout, wiring.delete_connector(wiring.read_config(config), drop_slot=drop_slot, drop_publication=drop_publication)
+    )
+    if json:
+        print_json(report)
+        return
+    print_lines([f"connector {report.name}: {'deleted' if report.existed else 'was not there'}"])
+    print_lines([*(f"dropped {what}" for what in report.dropped), *(f"kept {what}" for what in report.kept)])

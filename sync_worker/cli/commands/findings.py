@@ -1,0 +1,59 @@
+"""`sync-worker findings list|clear`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from sync_worker.cli.console import print_json, print_lines
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.outcome import ExitStatus
+
+app = typer.Typer(help="What the worker noticed and somebody must know.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
+) -> None:
+    """Open findings with their evidence and remedy. Exit status 3 when there is one."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.list_findings(wiring.read_config(config)))
+    if json:
+        print_json(report)
+    elif not report.findings:
+        print_lines(["no open finding"])
+    for finding in () if json else report.findings:
+        seen = datetime.fromtimestamp(finding.first_seen, UTC).isoformat(timespec="seconds")
+        print_lines(
+            [
+                f"{finding.kind}  {finding.subject}  since {seen}{'  stops writing' if finding.blocking else ''}",
+                f"  seen: {finding.evidence}",
+                f"  in doubt: {finding.doubt}",
+                f"  do: {finding.remedy}",
+            ]
+        )
+    raise typer.Exit(ExitStatus.FOUND if report.findings else ExitStatus.OK)
+
+
+@app.command()
+def clear(
+    kind: Annotated[str, typer.Argument(help="Kind of the finding, as `findings list` prints it.")],
+    subject: Annotated[str, typer.Argument(help="What it is about, as `findings list` prints it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it is settled; kept in the audit log.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+    timeout: TimeoutOption = 30,
+    debug: DebugOption = False,
+) -> None:
+    """Declare a finding settled: the worker goes on where it held for it."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.clear_finding(wiring.read_config(config), kind=kind, subject=subject, reason=reason))
+    if json:
+        print_json(report)
+    else:
+        print_lines([f"cleared {report.kind} about {report.subject}"])

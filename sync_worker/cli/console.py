@@ -1,0 +1,51 @@
+"""Data to stdout, everything else to stderr; colours only on a terminal, and not under NO_COLOR."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+"""Verdict → its mark and style."""
+
+
+def stdout() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False, markup=False)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout. Dataclasses become objects."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_lines(lines: Iterable[str | Text]) -> None:
+    """Lines on stdout as they are: never wrapped, never read as markup."""
+    console = stdout()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as aligned text, two spaces between columns; the last column is free."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows]
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,70 @@
+"""Hold configuration and declarations against every part of the chain, and name every mistake at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+
+from sync_worker.errors import SyncWorkerError
+from sync_worker.operations.check.connectors import check_connector
+from sync_worker.operations.check.parts import ConnectFacts, DeclaredIndex, LogFacts, SinkFacts, SourceFacts, StateFacts
+from sync_worker.operations.check.report import Check, CheckReport, Verdict, unanswered
+from sync_worker.operations.check.sinks import check_sink
+from sync_worker.operations.check.tables import check_source
+from sync_worker.operations.check.topics import check_topics
+
+__all__ = ["Check", "CheckReport", "Parts", "Verdict", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The chain, as far as it can be asked.
+
+    Attributes:
+        sinks: instance → its facts.
+        render: gives the connector's configuration as declared, or raises ConfigurationError.
+    """
+
+    source: SourceFacts
+    log: LogFacts
+    connect: ConnectFacts
+    sinks: Mapping[str, SinkFacts]
+    state: StateFacts
+    render: Callable[[], Mapping[str, str]]
+    connector_name: str
+    dead_letter_topic: str
+    max_payload_bytes: int
+
+
+async def check(parts: Parts, indexes: Sequence[DeclaredIndex]) -> CheckReport:
+    """Ask all parts at the same time. One that does not answer is an error of its own and stops no other."""
+    areas: list[tuple[str, str, Coroutine[None, None, list[Check]]]] = [
+        ("source", "PostgreSQL", check_source(parts.source, indexes)),
+        ("kafka", "brokers", check_topics(parts.log, indexes, dead_letter_topic=parts.dead_letter_topic)),
+        ("connector", parts.connector_name, check_connector(parts.connect, parts.connector_name, parts.render)),
+        *(
+            (
+                "meilisearch",
+                instance,
+                check_sink(
+                    sink, instance, [i for i in indexes if i.instance == instance], max_payload_bytes=parts.max_payload_bytes
+                ),
+            )
+            for instance, sink in parts.sinks.items()
+        ),
+        ("state", "database", _check_state(parts.state)),
+    ]
+    answers = await asyncio.gather(*(_answered(*area) for area in areas))
+    return CheckReport(tuple(one for answer in answers for one in answer))
+
+
+async def _answered(area: str, subject: str, asking: Coroutine[None, None, list[Check]]) -> list[Check]:
+    try:
+        return await asking
+    except SyncWorkerError as error:
+        return [unanswered(area, subject, error)]
+
+
+async def _check_state(state: StateFacts) -> list[Check]:
+    return [Check("state", "database", Verdict.OK, await state.version())]

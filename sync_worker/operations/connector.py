@@ -1,0 +1,174 @@
+"""Apply, look at, restart and delete the Debezium connector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sync_worker.errors import SyncWorkerError
+from sync_worker.ports import State
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task of the connector, in Connect's words. `trace` is empty unless it failed."""
+
+    id: int
+    state: str
+    worker: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorState:
+    """The connector in Connect's words. RUNNING without tasks, or with a failed one, moves nothing."""
+
+    state: str
+    worker: str
+    trace: str
+    tasks: tuple[TaskState, ...]
+
+    @property
+    def running(self) -> bool:
+        return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
+
+
+class Connect(Protocol):
+    """Kafka Connect's REST interface. Raises ConnectUnavailable, and ConfigurationError where it refuses a configuration."""
+
+    async def config(self, name: str) -> Mapping[str, str] | None:
+        """None where the connector does not exist."""
+        ...
+
+    async def put_config(self, name: str, config: Mapping[str, str]) -> None: ...
+
+    async def state(self, name: str) -> ConnectorState | None: ...
+
+    async def restart(self, name: str) -> None:
+        """The connector and all its tasks."""
+        ...
+
+    async def delete(self, name: str) -> bool:
+        """Whether there was one."""
+        ...
+
+
+class Replication(Protocol):
+    """What the connector leans on in PostgreSQL and Kafka. Each method names what it made or dropped."""
+
+    async def prepare(self) -> Sequence[str]:
+        """Create what is missing (the publication, the topics that must be there first); leave what is there."""
+        ...
+
+    async def drop_slot(self) -> str | None: ...
+
+    async def drop_publication(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorApplied:
+    """What applying did.
+
+    Attributes:
+        made: what was created beside the connector.
+        changed: names of the options that differ from before; empty when nothing was to be done.
+    """
+
+    name: str
+    created: bool
+    made: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStatus:
+    """`state` is None where the connector does not exist."""
+
+    name: str
+    running: bool
+    state: ConnectorState | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRestarted:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorDeleted:
+    """What deleting did.
+
+    Attributes:
+        dropped: what went with it.
+        kept: what is still there, with what it costs and how to drop it.
+    """
+
+    name: str
+    existed: bool
+    dropped: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+async def apply_connector(
+    connect: Connect, replication: Replication, state: State, *, name: str, config: Mapping[str, str], actor: str
+) -> ConnectorApplied:
+    """Make the connector what the configuration says. Does nothing where it already is.
+
+    Raises ConnectUnavailable, SourceUnavailable, LogUnavailable, StateUnavailable, and ConfigurationError where Connect refuses.
+    """
+    made = tuple(await replication.prepare())
+    before = await connect.config(name)
+    changed = _differences(before, config)
+    if changed:
+        # Names only: values hold the password.
+        await state.audit(
+            actor, "connector apply", name, {"created": before is None, "made": list(made), "changed": list(changed)}
+        )
+        await connect.put_config(name, config)
+    return ConnectorApplied(name, created=before is None, made=made, changed=changed)
+
+
+async def connector_status(connect: Connect, *, name: str) -> ConnectorStatus:
+    """Raises ConnectUnavailable."""
+    state = await connect.state(name)
+    return ConnectorStatus(name, running=state is not None and state.running, state=state)
+
+
+async def restart_connector(connect: Connect, state: State, *, name: str, actor: str) -> ConnectorRestarted:
+    """Restart the connector with all its tasks. Raises SyncWorkerError where there is none."""
+    if await connect.state(name) is None:
+        raise SyncWorkerError(f"there is no connector {name!r}", remedy="sync-worker connector apply")
+    await state.audit(actor, "connector restart", name, {})
+    await connect.restart(name)
+    return ConnectorRestarted(name)
+
+
+async def delete_connector(
+    connect: Connect, replication: Replication, state: State, *, name: str, drop_slot: bool, drop_publication: bool, actor: str
+) -> ConnectorDeleted:
+    """Delete the connector, and on demand what it leaves behind in PostgreSQL."""
+    await state.audit(actor, "connector delete", name, {"drop_slot": drop_slot, "drop_publication": drop_publication})
+    existed = await connect.delete(name)
+    dropped: list[str] = []
+    kept: list[str] = []
+    if drop_slot:
+        dropped += filter(None, [await replication.drop_slot()])
+    else:
+        kept.append(
+            "the replication slot: it keeps WAL until the disk is full, and a connector applied again goes on from it; "
+            "drop it with `sync-worker connector delete --drop-slot`"
+        )
+    if drop_publication:
+        dropped += filter(None, [await replication.drop_publication()])
+    else:
+        kept.append("the publication: it costs nothing; drop it with `sync-worker connector delete --drop-publication`")
+    return ConnectorDeleted(name, existed=existed, dropped=tuple(dropped), kept=tuple(kept))
+
+
+def _differences(before: Mapping[str, str] | None, after: Mapping[str, str]) -> tuple[str, ...]:
+    if before is None:
+        return tuple(sorted(after))
+    # Connect adds the name to what it stores.
+    names = (set(before) | set(after)) - {"name"}
+    return tuple(sorted(name for name in names if before.get(name) != after.get(name)))
