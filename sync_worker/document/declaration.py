@@ -1,0 +1,288 @@
+"""What an index shall hold, as declared under `[indexes.NAME]`. One declaration serves the stream and every operator's verb."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sync_worker.document.hook import NAME as HOOK_NAME
+from sync_worker.document.predicate import Predicate, compile_predicate
+from sync_worker.document.problem import Problem, ProblemsError, suggestion
+from sync_worker.document.value import FieldType
+
+KNOWN_SETTINGS = frozenset(
+    (
+        "chat",
+        "dictionary",
+        "displayedAttributes",
+        "distinctAttribute",
+        "embedders",
+        "facetSearch",
+        "faceting",
+        "filterableAttributes",
+        "foreignKeys",
+        "localizedAttributes",
+        "nonSeparatorTokens",
+        "pagination",
+        "prefixSearch",
+        "proximityPrecision",
+        "rankingRules",
+        "searchCutoffMs",
+        "searchableAttributes",
+        "separatorTokens",
+        "sortableAttributes",
+        "stopWords",
+        "synonyms",
+        "typoTolerance",
+        "vectorStore",
+    )
+)
+"""Top-level keys of Meilisearch 1.50's settings."""
+
+RESERVED_FIELDS = frozenset(("_geo", "_geojson", "_vectors"))
+"""Names that Meilisearch reads itself."""
+
+_INDEX_UID = re.compile(r"[A-Za-z0-9_-]{1,400}").fullmatch
+_TABLE = re.compile(r"[^\s.]+\.[^\s.]+").fullmatch
+_TYPES = [str(kind) for kind in FieldType]
+
+
+class Truncate(StrEnum):
+    """What a TRUNCATE of the table does to the index."""
+
+    CLEAR = "clear"
+    IGNORE = "ignore"
+    HOLD = "hold"
+
+
+class FieldDeclaration(BaseModel):
+    """One field of the document, or (with `omit`) one column that only the hook sees."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    type: FieldType | None = Field(None, description="What the value is converted to. Needed unless `omit` or `constant` is set.")
+    column: str | None = Field(None, description="Column it is read from, where it is not named like the field.", min_length=1)
+    omit: bool = Field(False, description="Read the column (for the hook) and leave it out of the document.")
+    constant: Any = Field(None, description="A value that every document gets; no column is read.")
+    lat: str | None = Field(None, description="For `geo`: column of the latitude, -90 to 90.", min_length=1)
+    lng: str | None = Field(None, description="For `geo`: column of the longitude, -180 to 180.", min_length=1)
+    embedder: str | None = Field(None, description="For `vector`: embedder that the vector belongs to.", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FieldDeclaration:
+        problems = list(self._problems())
+        if problems:
+            raise ProblemsError([Problem((), problem) for problem in problems])
+        return self
+
+    def _problems(self) -> list[str]:
+        problems: list[str] = []
+        given = self.model_fields_set
+        if "constant" in given:
+            others = sorted(given - {"constant"})
+            if others:
+                problems.append(f"`constant` stands alone; remove {', '.join(f'`{name}`' for name in others)}")
+            if not _is_json(self.constant):
+                problems.append(
+                    "`constant` must be a text, a finite number of at most 64 bits, a boolean, a list or a table of those"
+                )
+            return problems
+        if self.omit:
+            others = sorted(given - {"omit", "column", "type"})
+            if others:
+                problems.append(
+                    f"`omit` leaves the column out of the document; remove {', '.join(f'`{name}`' for name in others)}"
+                )
+            return problems
+        if self.type is None:
+            return [f"has no `type`; set one of {', '.join(_TYPES)}, or `constant`, or `omit = true`"]
+        geo = self.type is FieldType.GEO
+        if geo and (self.lat is None or self.lng is None):
+            problems.append("a geo field is made from two columns; set both `lat` and `lng`")
+        if geo and self.column is not None:
+            problems.append("a geo field is made from `lat` and `lng`; remove `column`")
+        if not geo and (self.lat is not None or self.lng is not None):
+            problems.append('`lat` and `lng` belong to `type = "geo"`')
+        vector = self.type is FieldType.VECTOR
+        if vector and self.embedder is None:
+            problems.append("a vector belongs to an embedder; set `embedder` to its name in the index's settings")
+        if not vector and self.embedder is not None:
+            problems.append('`embedder` belongs to `type = "vector"`')
+        return problems
+
+    @property
+    def is_constant(self) -> bool:
+        return "constant" in self.model_fields_set
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """The columns that this field reads, when it is called `name`."""
+        if self.is_constant:
+            return ()
+        if self.type is FieldType.GEO and self.lat is not None and self.lng is not None:
+            return (self.lat, self.lng)
+        return (self.column or name,)
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(_is_json(inner) for inner in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**64
+    return isinstance(value, str)
+
+
+def _columns_of_key(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class IndexDeclaration(BaseModel):
+    """One index: which table it shows, how a row becomes a document, and the index's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    name: str = Field("", exclude=True, json_schema_extra={"internal": True})
+    uid: str = Field("", description="Uid of the index in Meilisearch. Default: NAME.")
+    meilisearch: str = Field(
+        "default", description="Which Meilisearch: `default` is `[meilisearch]`, NAME is `[meilisearch.NAME]`."
+    )
+    table: str = Field(description="Table that the index shows, as `schema.table`. One table may feed several indexes.")
+    primary_key: Annotated[tuple[str, ...], BeforeValidator(_columns_of_key)] = Field(
+        description="The table's primary key: a column, or a list of columns in a fixed order. Becomes the document's id.",
+        min_length=1,
+    )
+    id_field: str = Field("", description="Field that holds the id. Default: the key's column, or `id` where it has several.")
+    fields: dict[str, FieldDeclaration] = Field(
+        default_factory=dict,
+        description='Field of the document → type ("integer") or table ({type = "text", column = "title_en"}). What is not '
+        "declared is not indexed.",
+    )
+    hook: str | None = Field(
+        None,
+        description="`module:function`, called as function(document, row) after the declared fields; returns the document, "
+        "or None to remove it. The configuration file's directory is importable.",
+    )
+    where: str | None = Field(
+        None, description="SQL condition over the row's columns. Rows for which it is not true are removed from the index."
+    )
+    soft_delete: str | None = Field(
+        None, description="Column that marks a row as deleted when it is neither null nor false.", min_length=1
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="The index's complete Meilisearch settings, with Meilisearch's own names."
+    )
+    truncate: Truncate = Field(
+        Truncate.CLEAR,
+        description="What a TRUNCATE of the table does: `clear` the index, `ignore` it, or `hold` until an operator has decided.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        filled = dict(value)
+        filled.setdefault("uid", filled.get("name", ""))
+        if not filled.get("id_field"):
+            key = _columns_of_key(filled.get("primary_key"))
+            filled["id_field"] = key[0] if isinstance(key, tuple) and len(key) == 1 and isinstance(key[0], str) else "id"
+        return filled
+
+    @model_validator(mode="after")
+    def _consistent(self) -> IndexDeclaration:
+        problems: list[Problem] = []
+        if _INDEX_UID(self.uid) is None:
+            problems.append(Problem(("uid",), f"`{self.uid}` is no index uid: use 1 to 400 of A-Z a-z 0-9 _ -"))
+        if _TABLE(self.table) is None:
+            problems.append(
+                Problem(("table",), f"`{self.table}` is not `schema.table`; write for instance `public.{self.table}`")
+            )
+        if len(set(self.primary_key)) != len(self.primary_key) or "" in self.primary_key:
+            problems.append(Problem(("primary_key",), "names a column twice, or an empty one"))
+        if self.hook is not None and HOOK_NAME(self.hook) is None:
+            problems.append(Problem(("hook",), f"`{self.hook}` is not of the form `module:function`"))
+        if self.where is not None:
+            try:
+                compile_predicate(self.where)
+            except ValueError as error:
+                problems.append(Problem(("where",), str(error)))
+        for key in self.settings:
+            if key not in KNOWN_SETTINGS:
+                what = f"unknown setting of Meilisearch; {suggestion(key, KNOWN_SETTINGS)}"
+                problems.append(Problem(("settings", key), what))
+        problems += self._field_problems()
+        if not self.fields and self.hook is None:
+            problems.append(
+                Problem(("fields",), "declares nothing: list the columns to index, or set a hook that makes the document")
+            )
+        if problems:
+            raise ProblemsError(problems)
+        return self
+
+    def _field_problems(self) -> list[Problem]:
+        problems = []
+        embedders: dict[str, str] = {}
+        for name, field in self.fields.items():
+            path = ("fields", name)
+            if not name:
+                problems.append(Problem(("fields",), "a field has an empty name"))
+            if name == self.id_field and not field.omit and field.columns(name) != self.primary_key:
+                problems.append(
+                    Problem(path, "holds the document's id; rename this field, or set `id_field` to another name for the id")
+                )
+            if (field.type is FieldType.GEO and not field.omit) != (name == "_geo"):
+                problems.append(Problem(path, "Meilisearch reads coordinates from a field called `_geo`: name the geo field so"))
+            elif name in RESERVED_FIELDS and name != "_geo":
+                problems.append(Problem(path, "is a name that Meilisearch reads itself; rename the field, or make it in a hook"))
+            if field.embedder is not None:
+                if field.embedder in embedders:
+                    problems.append(
+                        Problem(path, f"belongs to the same embedder as `{embedders[field.embedder]}`; each takes one vector")
+                    )
+                embedders[field.embedder] = name
+                declared = self.settings.get("embedders", {})
+                if isinstance(declared, dict) and field.embedder not in declared:
+                    what = f"embedder `{field.embedder}` is not in `settings.embedders`"
+                    problems.append(Problem(path, f"{what}; {suggestion(field.embedder, declared)}" if declared else what))
+        return problems
+
+    @cached_property
+    def predicate(self) -> Predicate | None:
+        return None if self.where is None else compile_predicate(self.where)
+
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """Every column that the projection reads, without the primary key's (those come with the key)."""
+        needed = {column for name, field in self.fields.items() for column in field.columns(name)}
+        if self.predicate is not None:
+            needed |= self.predicate.columns
+        if self.soft_delete is not None:
+            needed.add(self.soft_delete)
+        return frozenset(needed)
+
+    @property
+    def dimensions(self) -> dict[str, int]:
+        """Embedder → length of its vectors, where the settings say it."""
+        embedders = self.settings.get("embedders")
+        return {
+            name: embedder["dimensions"]
+            for name, embedder in (embedders if isinstance(embedders, dict) else {}).items()
+            if isinstance(embedder, dict) and isinstance(embedder.get("dimensions"), int)
+        }
+
+    def __str__(self) -> str:
+        return json.dumps(self.name or self.uid)
