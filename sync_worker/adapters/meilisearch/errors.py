@@ -77,14 +77,17 @@ NOTHING_SENT: tuple[type[Exception], ...] = (aiohttp.ClientConnectorError, aioht
 MISUSED: tuple[type[Exception], ...] = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, aiohttp.RedirectClientError)
 
 
-def from_client(error: Exception, call: Call) -> SyncWorkerError:
-    """An exception of aiohttp, of the total time-out, or of the socket."""
+def from_client(error: Exception, call: Call, *, broken_off: bool = False) -> SyncWorkerError:
+    """An exception of aiohttp, of the total time-out, or of the socket.
+
+    `broken_off`: part of the body was never sent, so that the server can't have taken the write.
+    """
     text = f"{call.what} on {call.server}: {type(error).__name__}: {error}".rstrip(": ")
     if isinstance(error, MISUSED):
         return SinkDenied(text, remedy="Mend the URL of this Meilisearch in the configuration.")
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)):
         return SinkUnavailable(text, remedy="The server's certificate is not trusted here.")
-    if isinstance(error, NOTHING_SENT) or not call.writes:
+    if isinstance(error, NOTHING_SENT) or broken_off or not call.writes:
         return SinkUnavailable(text)
     return AnswerLost(text)
 

@@ -21,12 +21,14 @@ from yarl import URL
 
 from sync_worker.adapters.meilisearch import errors
 from sync_worker.adapters.meilisearch.errors import Call
-from sync_worker.errors import ConfigurationError
+from sync_worker.errors import ConfigurationError, SinkUnavailable
 
 Compress = Literal["auto", "gzip", "none"]
 COMPRESS_FROM_BYTES = 10 * 1024
 GZIP_LEVEL = 1
-CHUNK_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
+PAUSE_S = 0.002
+LEAST_S = 1.0
 USER_AGENT = f"sync-worker/{version('sync-worker')}"
 
 
@@ -99,10 +101,25 @@ class Transport:
     async def _send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], call: Call, timeout_s: float
     ) -> Any:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers=self._headers, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True
-            )
+        if body is None or len(body) <= PIECE_BYTES:
+            return await self._attempt(method, path, body, headers, call, timeout_s)
+        begin = asyncio.get_running_loop().time()
+        upload = Upload(body, pause_s=0)
+        try:
+            return await self._attempt(method, path, upload, headers, call, timeout_s)
+        except SinkUnavailable:
+            left_s = timeout_s - (asyncio.get_running_loop().time() - begin)
+            if not upload.broken_off or left_s < LEAST_S:
+                raise
+        # A server that refuses a payload answers and closes while we are still sending; asyncio meets the closed connection
+        # before it reads the answer, and forgets it. The body never went out whole, so nothing was taken: send it once more,
+        # slowly, to hear the answer.
+        return await self._attempt(method, path, Upload(body, pause_s=PAUSE_S), headers, call, left_s)
+
+    async def _attempt(
+        self, method: str, path: str, body: bytes | Upload | None, headers: dict[str, str], call: Call, timeout_s: float
+    ) -> Any:
+        upload = body if isinstance(body, Upload) else None
 
         async def once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
             # aiohttp sends a DELETE again by itself when a kept connection breaks: two clears where we know of one.
@@ -110,13 +127,13 @@ class Transport:
             try:
                 return await send(request)
             except (aiohttp.ClientError, OSError) as error:
-                raise errors.from_client(error, call) from error
+                raise errors.from_client(error, call, broken_off=upload is not None and upload.broken_off) from error
 
         try:
-            async with self._session.request(
+            async with self._open().request(
                 method,
                 URL(self.url + path, encoded=True),
-                data=_chunks(body) if body is not None and len(body) > CHUNK_BYTES else body,
+                data=body if upload is None else upload.pieces(),
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=self.timeouts.connect_s),
@@ -124,7 +141,7 @@ class Transport:
             ) as answer:
                 raw = await answer.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise errors.from_client(error, call) from error
+            raise errors.from_client(error, call, broken_off=upload is not None and upload.broken_off) from error
         if not 200 <= answer.status < 300:
             raise errors.from_answer(answer.status, answer.headers, raw, call)
         try:
@@ -132,12 +149,30 @@ class Transport:
         except orjson.JSONDecodeError as error:
             raise errors.from_answer(answer.status, answer.headers, raw, call) from error
 
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers=self._headers, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
 
-async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
-    """Large bodies in pieces, so that other work of the event loop gets its turn in between."""
-    view = memoryview(body)
-    for start in range(0, len(view), CHUNK_BYTES):
-        yield view[start : start + CHUNK_BYTES]
+
+class Upload:
+    """A large body in pieces, so that other work of the event loop gets its turn in between.
+
+    Attributes:
+        broken_off: begun, and the last piece never handed over. Its length is announced, so a server can't have taken it.
+    """
+
+    def __init__(self, body: bytes, *, pause_s: float) -> None:
+        self._view = memoryview(body)
+        self._pause_s = pause_s
+        self.broken_off = False
+
+    async def pieces(self) -> AsyncIterator[memoryview]:
+        size = len(self._view)
+        for start in range(0, size, PIECE_BYTES):
+            self.broken_off = start + PIECE_BYTES < size
+            yield self._view[start : start + PIECE_BYTES]
+            await asyncio.sleep(self._pause_s)
 
 
 def _host(url: str) -> str:
