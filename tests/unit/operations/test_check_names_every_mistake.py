@@ -1,0 +1,321 @@
+"""`check` names every mistake at once, each with the way to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from sync_worker.errors import ConfigurationError, LogUnavailable, SinkUnavailable, SourceUnavailable
+from sync_worker.operations.check import Check, CheckReport, Parts, Verdict, check
+from sync_worker.operations.check.parts import ColumnFacts, DeclaredIndex, TableFacts, TopicFacts
+from sync_worker.operations.connector import ConnectorState, TaskState
+from sync_worker.ports import IndexIdentity
+
+CITIES = DeclaredIndex(
+    name="cities",
+    uid="cities",
+    table="public.cities",
+    topic="shop.public.cities",
+    key_columns=("id",),
+    document_key="id",
+    columns=frozenset({"id", "name"}),
+    omitted=frozenset({"internal_note"}),
+    whole_row=False,
+    settings={},
+    instance="default",
+)
+TABLE = TableFacts(
+    "public.cities", ("id",), (ColumnFacts("id", "bigint"), ColumnFacts("name", "text"), ColumnFacts("internal_note", "text"))
+)
+RUNNING = ConnectorState("RUNNING", "w", "", (TaskState(0, "RUNNING", "w", ""),))
+GOOD_TOPIC = TopicFacts(1, "delete", 86_400_000, 1_000_000)
+GOOD_DEAD_LETTERS = TopicFacts(1, "delete", -1, 2_000_000)
+
+
+@dataclass
+class World:
+    """Everything that `check` asks, answering as a healthy chain until a test changes it."""
+
+    tables: dict[str, TableFacts] = field(default_factory=lambda: {"public.cities": TABLE})
+    found_topics: dict[str, TopicFacts] = field(
+        default_factory=lambda: {"shop.public.cities": GOOD_TOPIC, "dead": GOOD_DEAD_LETTERS}
+    )
+    live_config: dict[str, str] | None = field(default_factory=lambda: {"name": "shop", "a": "1"})
+    connector_state: ConnectorState | None = RUNNING
+    refused: list[str] = field(default_factory=list)
+    server_version: str | None = "1.50.0"
+    lacking: list[str] = field(default_factory=list)
+    scratch: str | None = None
+    identities: dict[str, IndexIdentity] = field(default_factory=lambda: {"cities": IndexIdentity("cities", "2026", "id")})
+    live_settings: dict[str, Any] = field(default_factory=dict)
+    replication_checks: list[Check] = field(default_factory=list)
+    down: set[str] = field(default_factory=set)
+    max_payload_bytes: int = 50_000_000
+
+    async def table(self, table: str) -> TableFacts | None:
+        return self.tables.get(table)
+
+    async def replication(self, tables: Sequence[str]) -> Sequence[Check]:
+        if "source" in self.down:
+            raise SourceUnavailable("PostgreSQL does not answer")
+        return self.replication_checks
+
+    async def topics(self, names: Collection[str]) -> Mapping[str, TopicFacts]:
+        if "kafka" in self.down:
+            raise LogUnavailable("Kafka does not answer")
+        return {name: self.found_topics[name] for name in names if name in self.found_topics}
+
+    async def config(self, name: str) -> Mapping[str, str] | None:
+        return self.live_config
+
+    async def state(self, name: str) -> ConnectorState | None:
+        return self.connector_state
+
+    def refusals(self, config: Mapping[str, str]) -> Sequence[str]:
+        return self.refused
+
+    async def version(self) -> str | None:
+        if "meilisearch" in self.down:
+            raise SinkUnavailable("Meilisearch does not answer")
+        return self.server_version
+
+    async def missing_actions(self, index_uids: Sequence[str]) -> Sequence[str]:
+        return self.lacking
+
+    async def scratch_problem(self) -> str | None:
+        return self.scratch
+
+    async def identity(self, index_uid: str) -> IndexIdentity | None:
+        return self.identities.get(index_uid)
+
+    async def settings(self, index_uid: str) -> Mapping[str, Any]:
+        return self.live_settings
+
+
+class Database:
+    async def version(self) -> str:
+        return "SQLite"
+
+
+async def checked(
+    world: World, *indexes: DeclaredIndex, rendered: Mapping[str, str] | None = None, wrong: str = ""
+) -> CheckReport:
+    def render() -> Mapping[str, str]:
+        if wrong:
+            raise ConfigurationError([wrong])
+        return rendered or {"a": "1"}
+
+    parts = Parts(
+        source=world,
+        log=world,
+        connect=world,
+        sinks={"default": world},
+        state=Database(),
+        render=render,
+        connector_name="shop",
+        dead_letter_topic="dead",
+        max_payload_bytes=world.max_payload_bytes,
+    )
+    return await check(parts, indexes or [CITIES])
+
+
+def wrong_lines(report: CheckReport) -> list[tuple[Verdict, str]]:
+    return [(one.verdict, f"{one.area} {one.subject}: {one.message}") for one in report.checks if one.verdict is not Verdict.OK]
+
+
+async def test_a_healthy_chain_has_nothing_to_say() -> None:
+    """No error, no warning, and a line for each part that was looked at."""
+    report = await checked(World())
+    assert wrong_lines(report) == []
+    assert report.ok
+    assert {one.area for one in report.checks} == {"source", "kafka", "connector", "meilisearch", "state"}
+
+
+def without_key(world: World) -> None:
+    world.tables["public.cities"] = replace(TABLE, primary_key=())
+
+
+def other_key(world: World) -> None:
+    world.tables["public.cities"] = replace(
+        TABLE, primary_key=("id", "country"), columns=(*TABLE.columns, ColumnFacts("country", "text"))
+    )
+
+
+def no_table(world: World) -> None:
+    world.tables.clear()
+
+
+def renamed_column(world: World) -> None:
+    world.tables["public.cities"] = replace(TABLE, columns=(TABLE.columns[0], ColumnFacts("names", "text"), TABLE.columns[2]))
+
+
+def generated_column(world: World) -> None:
+    world.tables["public.cities"] = replace(
+        TABLE, columns=(TABLE.columns[0], ColumnFacts("name", "text", generated=True), TABLE.columns[2])
+    )
+
+
+def array_column(world: World) -> None:
+    world.tables["public.cities"] = replace(
+        TABLE, columns=(TABLE.columns[0], ColumnFacts("name", "text[]", array=True), TABLE.columns[2])
+    )
+
+
+def new_column(world: World) -> None:
+    world.tables["public.cities"] = replace(TABLE, columns=(*TABLE.columns, ColumnFacts("population", "integer")))
+
+
+def lost_omitted_column(world: World) -> None:
+    world.tables["public.cities"] = replace(TABLE, columns=TABLE.columns[:2])
+
+
+def compacted(world: World) -> None:
+    world.found_topics["shop.public.cities"] = replace(GOOD_TOPIC, cleanup_policy="compact,delete")
+
+
+def many_partitions(world: World) -> None:
+    world.found_topics["shop.public.cities"] = replace(GOOD_TOPIC, partitions=3)
+
+
+def no_topic(world: World) -> None:
+    del world.found_topics["shop.public.cities"]
+
+
+def short_lived_dead_letters(world: World) -> None:
+    world.found_topics["dead"] = replace(GOOD_DEAD_LETTERS, retention_ms=604_800_000)
+
+
+def small_dead_letters(world: World) -> None:
+    world.found_topics["dead"] = replace(GOOD_DEAD_LETTERS, max_message_bytes=1_000_000)
+
+
+def no_connector(world: World) -> None:
+    world.live_config = None
+
+
+def changed_connector(world: World) -> None:
+    world.live_config = {"name": "shop", "a": "2"}
+
+
+def lossy_connector(world: World) -> None:
+    world.refused.append("errors.tolerance=all drops the event")
+
+
+def taskless_connector(world: World) -> None:
+    world.connector_state = replace(RUNNING, tasks=())
+
+
+def failed_task(world: World) -> None:
+    world.connector_state = replace(RUNNING, tasks=(TaskState(0, "FAILED", "w", "NullPointerException"),))
+
+
+def old_server(world: World) -> None:
+    world.server_version = "1.25.3"
+
+
+def weak_key(world: World) -> None:
+    world.lacking.append("documents.delete")
+
+
+def no_scratch(world: World) -> None:
+    world.scratch = "no scratch key is configured"
+
+
+def no_index(world: World) -> None:
+    world.identities.clear()
+
+
+def other_document_key(world: World) -> None:
+    world.identities["cities"] = IndexIdentity("cities", "2026", "name")
+
+
+def changed_settings(world: World) -> None:
+    world.live_settings = {"filterableAttributes": ["name"]}
+
+
+def large_payloads(world: World) -> None:
+    world.max_payload_bytes = 200_000_000
+
+
+MISTAKES = [
+    (without_key, Verdict.ERROR, "no primary key"),
+    (other_key, Verdict.ERROR, "the table's is id, country"),
+    (no_table, Verdict.ERROR, "there is no table public.cities"),
+    (renamed_column, Verdict.ERROR, "column 'name' is declared"),
+    (generated_column, Verdict.ERROR, "is generated"),
+    (array_column, Verdict.WARNING, "is an array"),
+    (new_column, Verdict.WARNING, "neither declared nor omitted, so not indexed: population"),
+    (lost_omitted_column, Verdict.WARNING, "'internal_note' is omitted"),
+    (compacted, Verdict.ERROR, "compaction removes deletes"),
+    (many_partitions, Verdict.WARNING, "3 partitions"),
+    (no_topic, Verdict.WARNING, "not there yet"),
+    (short_lived_dead_letters, Verdict.ERROR, "would vanish unread"),
+    (small_dead_letters, Verdict.ERROR, "could not be dead-lettered"),
+    (no_connector, Verdict.ERROR, "does not exist"),
+    (changed_connector, Verdict.WARNING, "other options than declared: a"),
+    (lossy_connector, Verdict.ERROR, "errors.tolerance=all"),
+    (taskless_connector, Verdict.ERROR, "does not run"),
+    (failed_task, Verdict.ERROR, "does not run"),
+    (old_server, Verdict.ERROR, "customMetadata"),
+    (weak_key, Verdict.ERROR, "lacks documents.delete"),
+    (no_scratch, Verdict.WARNING, "no scratch key"),
+    (no_index, Verdict.ERROR, "does not exist"),
+    (other_document_key, Verdict.ERROR, "has the primary key 'name'"),
+    (changed_settings, Verdict.WARNING, "filterableAttributes"),
+    (large_payloads, Verdict.WARNING, "200000000 bytes"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "verdict", "words"), MISTAKES, ids=[spoil.__name__ for spoil, _, _ in MISTAKES])
+async def test_each_mistake_is_named_with_its_remedy(spoil: Any, verdict: Verdict, words: str) -> None:
+    """One mistake in a healthy chain: its verdict, its words, something to do, and whether the exit status tells of it."""
+    world = World()
+    spoil(world)
+    report = await checked(world)
+    named = [one for one in report.checks if one.verdict is verdict and words in one.message]
+    assert len(named) == 1, wrong_lines(report)
+    assert named[0].remedy
+    assert report.ok is (verdict is Verdict.WARNING)
+
+
+async def test_all_mistakes_come_at_once() -> None:
+    """Nobody mends one mistake only to be told of the next."""
+    world = World()
+    for spoil in (renamed_column, compacted, lossy_connector, weak_key, changed_settings):
+        spoil(world)
+    assert len(wrong_lines(await checked(world))) >= 5
+
+
+async def test_a_part_that_does_not_answer_stops_no_other() -> None:
+    """PostgreSQL, Kafka and Meilisearch are down: the connector's mistake is still found."""
+    world = World(down={"source", "kafka", "meilisearch"})
+    lossy_connector(world)
+    report = await checked(world)
+    errors = [one for one in report.checks if one.verdict is Verdict.ERROR]
+    assert {one.area for one in errors if not one.answered} == {"source", "kafka", "meilisearch"}
+    assert any("errors.tolerance" in one.message for one in errors)
+    assert not report.unanswered_only
+
+
+async def test_silence_alone_is_told_from_a_mistake() -> None:
+    """Exit status 1, could not find out, is not exit status 3, found something wrong."""
+    assert (await checked(World(down={"kafka"}))).unanswered_only
+
+
+async def test_a_connector_that_cannot_be_rendered_is_named_with_what_runs() -> None:
+    """A mistake in [connector] does not hide that the running connector loses events."""
+    world = World()
+    lossy_connector(world)
+    messages = [message for _, message in wrong_lines(await checked(world, wrong="connector.slot: use lower-case letters"))]
+    assert any("connector.slot" in message for message in messages)
+    assert any("errors.tolerance" in message for message in messages)
+
+
+async def test_a_hook_sees_the_whole_row() -> None:
+    """With a hook no column counts as forgotten."""
+    world = World()
+    new_column(world)
+    assert wrong_lines(await checked(world, replace(CITIES, whole_row=True))) == []
