@@ -1,0 +1,152 @@
+"""Bring a stack up, take it down, say how it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sync_worker.testing.stack import meilisearch, postgres
+from sync_worker.testing.stack.assembly import CONTAINERS_NOTE, Assembly
+from sync_worker.testing.stack.containers import Compose
+from sync_worker.testing.stack.jars import to_stderr
+from sync_worker.testing.stack.model import PARTS, Stack
+from sync_worker.testing.stack.part import Kind, Part, checkout
+from sync_worker.testing.stack.place import Place
+from sync_worker.testing.stack.process import Daemon, marked_processes
+
+
+def default_home() -> Path:
+    """The folder of the stack that `make up` starts."""
+    return checkout() / ".local"
+
+
+def up(
+    home: Path,
+    *,
+    parts: Collection[str] = PARTS,
+    environment: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = to_stderr,
+) -> Stack:
+    """Bring up the parts that are not yet running, and wait until each answers. Idempotent.
+
+    Args:
+        home: the stack's folder.
+        parts: names from PARTS; the others are neither started nor waited for.
+        environment: what was given from outside, the process's own by default.
+
+    Raises StackError where a part cannot be had or does not come up; what is running by then stays, for a look at it.
+    """
+    place = Place(home)
+    with place.locked():
+        stack = Assembly(place, os.environ if environment is None else environment, parts, say).stack()
+        wanted = [part for part in stack.parts if part.name in parts]
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            for started in [pool.submit(_start, part, say) for part in wanted]:
+                started.result()
+        if set(parts) == set(PARTS):
+            place.write_env(stack.environment)
+    if stack.meilisearch in wanted and not stack.has_real_meilisearch:
+        say(f"meilisearch: THIS IS A PROTOCOL DOUBLE, not a server. For a real one {meilisearch.HOW_TO_GET_THE_REAL_ONE}")
+    return stack
+
+
+def down(home: Path, *, say: Callable[[str], None] = to_stderr) -> None:
+    """Stop everything that belongs to this folder, also what a killed `up` left behind. Data stays."""
+    place = Place(home)
+    if not home.exists():
+        return
+    with place.locked():
+        daemons = [Daemon(home, "connect"), Daemon(home, "kafka"), Daemon(home, "meilisearch"), postgres.daemon(home)]
+        running = [daemon for daemon in daemons if daemon.process()]
+        with ThreadPoolExecutor(len(daemons)) as pool:
+            list(pool.map(lambda daemon: _stop(daemon, say), running))
+        if place.noted(CONTAINERS_NOTE):
+            Compose(home, {}).down()
+        for process in marked_processes(str(home)):
+            with contextlib.suppress(Exception):
+                process.kill()
+        place.remove_env()
+
+
+def remove(home: Path) -> None:
+    """Take it down and remove its folder with all data."""
+    down(home, say=lambda _: None)
+    if Place(home).noted(CONTAINERS_NOTE):
+        Compose(home, {}).remove()
+    Place(home).remove()
+
+
+@contextlib.contextmanager
+def owned_home(root: Path, name: str) -> Iterator[Path]:
+    """A folder for a stack that lives as long as this process.
+
+    What earlier owners left behind when they were killed is removed first. Ownership is a lock on a file, which dies with
+    its owner.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    remove_orphans(root)
+    home = root / f"{name}-{os.getpid()}"
+    home.mkdir()
+    with (home / "owner").open("w") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        try:
+            yield home
+        finally:
+            remove(home)
+
+
+def remove_orphans(root: Path) -> None:
+    """Take down and remove the stacks of owners that are gone."""
+    for mark in root.glob("*/owner"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), mark.open("r+") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(mark.parent)
+
+
+def status(home: Path) -> list[str]:
+    """One line for each part of a stack that is up, whether its process runs or not; empty where none is up."""
+    place = Place(home)
+    written = place.read_env()
+    lines = []
+    for name, variable in _ADDRESSES.items():
+        kind = written.get(f"SYNC_WORKER_STACK_{'MEILI' if name == 'meilisearch' else name.upper()}")
+        if kind is None:
+            continue
+        if kind == Kind.CONTAINER:
+            state = "running" if Compose(home, {}).is_running(name) else "NOT RUNNING"
+        elif kind == Kind.OUTSIDE:
+            state = "not ours"
+        else:
+            state = "running" if Daemon(home, name).process() else "NOT RUNNING"
+        lines.append(f"{name}: {state} ({kind}) {_without_password(written[variable])}")
+    return lines
+
+
+_ADDRESSES = {
+    "postgres": "DATABASE_URL",
+    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
+    "connect": "CONNECT_URL",
+    "meilisearch": "MEILI_URL",
+}
+
+
+def _without_password(address: str) -> str:
+    before, at, host = address.rpartition("@")
+    return f"{before.rpartition(':')[0]}:***@{host}" if at else host
+
+
+def _start(part: Part, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    say(f"{part.name}: starting ({part.kind})" if not part.is_running() else f"{part.name}: is running ({part.kind})")
+    part.start()
+    say(f"{part.name}: answers after {time.monotonic() - began:.1f} s")
+
+
+def _stop(daemon: Daemon, say: Callable[[str], None]) -> None:
+    daemon.stop()
+    say(f"{daemon.name}: stopped")
