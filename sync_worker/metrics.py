@@ -20,7 +20,7 @@ CounterName = Literal[
     "late_writes_found",
     "late_writes_mended",
     "replays",
-    "scratch_bisect_steps",
+    "isolation_steps",
     "payload_splits",
 ]
 GaugeName = Literal[
@@ -35,10 +35,11 @@ GaugeName = Literal[
 HistogramName = Literal[
     "flush_documents",
     "flush_bytes",
-    "flush_duration_seconds",
+    "flush_seconds",
+    "task_seconds",
     "freshness_seconds",
 ]
-ScrapedName = Literal["hold", "commit_age_seconds", "last_applied_age_seconds"]
+ScrapedName = Literal["holds", "commit_age_seconds", "last_applied_age_seconds"]
 """Read from the worker whenever somebody scrapes: a value pushed by a stalled worker would stay where it was."""
 
 MetricName = CounterName | GaugeName | HistogramName | ScrapedName
@@ -90,8 +91,11 @@ METRICS: Mapping[MetricName, Metric] = {
     "replays": Metric(
         Kind.COUNTER, "replays", "Ranges of a partition that were consumed again to undo a late write.", ("index",)
     ),
-    "scratch_bisect_steps": Metric(
-        Kind.COUNTER, "tasks", "Payloads tried on a scratch index to find a failing document.", ("index",)
+    "isolation_steps": Metric(
+        Kind.COUNTER,
+        "tasks",
+        "Payloads tried to find a failing document, on the scratch index or on the live one.",
+        ("index", "place"),
     ),
     "payload_splits": Metric(Kind.COUNTER, "payloads", "Payloads split because the server's size limit was passed.", ("index",)),
     "in_flight_documents": Metric(Kind.GAUGE, "documents", "Documents sent and not settled yet.", ("index",)),
@@ -105,14 +109,20 @@ METRICS: Mapping[MetricName, Metric] = {
     "assigned_partitions": Metric(Kind.GAUGE, "partitions", "Partitions that this worker owns."),
     "flush_documents": Metric(Kind.HISTOGRAM, "documents", "Documents of one flush.", ("index",), _DOCUMENTS),
     "flush_bytes": Metric(Kind.HISTOGRAM, "bytes", "Bytes of documents of one flush, before compression.", ("index",), _BYTES),
-    "flush_duration_seconds": Metric(
+    "flush_seconds": Metric(
         Kind.HISTOGRAM, "seconds", "From the first request of a flush until it settled.", ("index",), _SECONDS
+    ),
+    "task_seconds": Metric(
+        Kind.HISTOGRAM, "seconds", "From a task's acceptance until it was seen finished.", ("index",), _SECONDS
     ),
     "freshness_seconds": Metric(
         Kind.HISTOGRAM, "seconds", "From the commit in the source until the change was applied.", ("index",), _SECONDS
     ),
-    "hold": Metric(
-        Kind.GAUGE, "1", "1 while the worker holds for this subject and cause; absent otherwise.", ("subject", "cause")
+    "holds": Metric(
+        Kind.GAUGE,
+        "1",
+        "1 while the worker holds for this subject; the cause is the error's class or the finding's kind. Absent otherwise.",
+        ("subject", "cause"),
     ),
     "commit_age_seconds": Metric(
         Kind.GAUGE,

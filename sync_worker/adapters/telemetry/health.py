@@ -19,10 +19,15 @@ from sync_worker.metrics import METRICS, ScrapedName, exported_name
 
 
 class Hold(Protocol):
-    """The worker waits: for whom, why, since when (seconds since 1970), and what mends it."""
+    """The worker waits: for whom, why, since when (seconds since 1970), and what mends it.
+
+    `kind` is stable, a class of error or a kind of finding; `cause` is a sentence.
+    """
 
     @property
     def subject(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
     @property
     def cause(self) -> str: ...
     @property
@@ -130,6 +135,7 @@ def readiness(source: HealthSource, *, now: float) -> dict[str, Any]:
         "holds": [
             {
                 "subject": hold.subject,
+                "kind": hold.kind,
                 "cause": hold.cause,
                 "since": hold.since,
                 "for_s": round(now - hold.since, 3),
@@ -157,9 +163,9 @@ class _Scraped(Collector):
         self._source = source
 
     def collect(self) -> Iterator[Metric]:
-        hold = _family("hold")
-        for subject, cause in sorted({(h.subject, h.cause) for h in self._source.holds()}):
-            hold.add_metric([subject, cause], 1)
+        hold = _family("holds")
+        for subject, kind in sorted({(h.subject, h.kind) for h in self._source.holds()}):
+            hold.add_metric([subject, kind], 1)
         yield hold
         commit_age = _family("commit_age_seconds")
         for partition, age in self._source.commit_age_s().items():

@@ -18,7 +18,8 @@ from sync_worker.failure.model import Finding
 @dataclass(frozen=True)
 class Waiting:
     subject: str = "cities"
-    cause: str = "SinkDenied: the key was revoked"
+    kind: str = "SinkDenied"
+    cause: str = "the key was revoked"
     since: float = 1_000.0
     remedy: str = "sync-worker keys"
 
@@ -78,10 +79,10 @@ async def test_a_hold_makes_it_unready_and_says_why(worker: Worker, http: httpx.
     assert answer.status_code == 503
     assert answer.json()["holds"][0].items() >= {"subject": "cities", "since": 1_000.0, "remedy": "sync-worker keys"}.items()
     assert (await http.get("/healthz")).status_code == 200
-    assert 'sync_worker_hold{cause="SinkDenied: the key was revoked",subject="cities"} 1.0' in (await http.get("/metrics")).text
+    assert 'sync_worker_holds{cause="SinkDenied",subject="cities"} 1.0' in (await http.get("/metrics")).text
     worker.held.clear()
     assert (await http.get("/readyz")).status_code == 200
-    assert "sync_worker_hold{" not in (await http.get("/metrics")).text
+    assert "sync_worker_holds{" not in (await http.get("/metrics")).text
 
 
 async def test_before_an_assignment_it_is_not_ready(worker: Worker, http: httpx.AsyncClient) -> None:
