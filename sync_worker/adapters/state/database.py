@@ -1,0 +1,15 @@
+"""The port `State` in one object."""
+
+from __future__ import annotations
+
+from sync_worker.adapters.state.activity import ActivityTables
+from sync_worker.adapters.state.failed_work import FailedWorkTable
+from sync_worker.adapters.state.findings import FindingsTable
+from sync_worker.adapters.state.progress import ProgressTables
+
+
+class StateDatabase(FailedWorkTable, ProgressTables, FindingsTable, ActivityTables):
+    """Implements `sync_worker.ports.State` over SQLite or PostgreSQL, and answers what operators ask beside it.
+
+    Made by `StateDatabase.open(url)`. Every write is one transaction and may be repeated. Every method raises StateUnavailable.
+    """

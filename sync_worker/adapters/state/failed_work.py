@@ -1,0 +1,207 @@
+"""The table `failed_work`: writing it as the pipeline fails and supersedes, reading it as an operator asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, select, update
+
+from sync_worker.adapters.state.connections import Connections
+from sync_worker.adapters.state.rows import FailedWork
+from sync_worker.adapters.state.schema import failed_work
+from sync_worker.change.model import TopicPartition
+from sync_worker.failure.model import Failure, FailureStatus, PayloadReference, ReasonClass
+from sync_worker.failure.text import cut
+
+_POSITION = ("topic_id", "topic", "partition", "offset", "index_name")
+_UNSETTLED = (FailureStatus.OPEN.value, FailureStatus.RETRYING.value)
+_row = failed_work.c
+
+
+class FailedWorkTable(Connections):
+    """Failures by their source position."""
+
+    async def record_failures(self, failures: Sequence[Failure], references: Sequence[PayloadReference | None]) -> None:
+        """Insert; the same position and index again is another attempt of the same row, with its newest words.
+
+        The same moment again (`failed_at`) is the same attempt told twice, and changes nothing. What another attempt does to
+        the status, when a range is consumed again after a restart or to mend a late write:
+
+        - *open* and *retrying* stay: what was asked of a row is not forgotten.
+        - *superseded* and *discarded* stay: the change that superseded it lies behind it in the log, so it is consumed again as
+          well; and what an operator has let go is not brought back by a restart.
+        - *resolved* is open again: the index may hold something older than the retry had written.
+        """
+        rows = [_values(failure, reference) for failure, reference in zip(failures, references, strict=True)]
+        if not rows:
+            return
+        rows.sort(key=lambda row: [row[name] for name in _POSITION])  # two workers lock in one order
+        statement = self._insert(failed_work)
+        told = statement.excluded
+        again = told.last_failed_at != _row.last_failed_at
+        reopened = and_(_row.status == FailureStatus.RESOLVED.value, again)
+        lettered = told.dlq_topic.is_not(None)
+        statement = self._upsert(
+            failed_work,
+            _POSITION,
+            id=_row.id,
+            attempts=_row.attempts + case((again, 1), else_=0),
+            first_failed_at=case((told.first_failed_at < _row.first_failed_at, told.first_failed_at), else_=_row.first_failed_at),
+            dlq_topic=case((lettered, told.dlq_topic), else_=_row.dlq_topic),
+            dlq_partition=case((lettered, told.dlq_partition), else_=_row.dlq_partition),
+            dlq_offset=case((lettered, told.dlq_offset), else_=_row.dlq_offset),
+            status=case((reopened, FailureStatus.OPEN.value), else_=_row.status),
+            status_reason=case((reopened, "failed again after it was resolved"), else_=_row.status_reason),
+            status_changed_at=case((reopened, told.last_failed_at), else_=_row.status_changed_at),
+        )
+        async with self._writing() as connection:
+            await connection.execute(statement, rows)
+
+    async def open_failures(self, index: str, partition: TopicPartition) -> Sequence[tuple[str, int]]:
+        """(document id, offset) of every open or retrying failure of this index from this partition, by offset."""
+        query = (
+            select(_row.document_id, _row.offset)
+            .where(_row.index_name == index, _row.document_id.is_not(None), _from(partition), _row.status.in_(_UNSETTLED))
+            .order_by(_row.offset)
+        )
+        async with self._reading() as connection:
+            return [(document_id, offset) for document_id, offset in await connection.execute(query)]
+
+    async def supersede(self, index: str, document_ids: Collection[str], before: Mapping[TopicPartition, int]) -> int:
+        """Mark open failures of these documents with an offset below `before[partition]` as superseded; how many."""
+        if not document_ids:
+            return 0
+        return await self._supersede(index, before, "a later change was applied", self._among(document_ids))
+
+    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> int:
+        """The same for every failure of the index, also of records whose document is unknown: a clear was applied."""
+        return await self._supersede(index, before, "the index was cleared")
+
+    async def _supersede(
+        self, index: str, before: Mapping[TopicPartition, int], reason: str, *documents: ColumnElement[bool]
+    ) -> int:
+        count = 0
+        async with self._writing() as connection:
+            for partition, offset in sorted(before.items()):
+                result = await connection.execute(
+                    update(failed_work)
+                    .where(
+                        _row.index_name == index, _from(partition), _row.offset < offset, _row.status.in_(_UNSETTLED), *documents
+                    )
+                    .values(status=FailureStatus.SUPERSEDED.value, status_reason=reason, status_changed_at=self._now())
+                )
+                count += result.rowcount
+        return count
+
+    def _among(self, document_ids: Iterable[str]) -> ColumnElement[bool]:
+        """One parameter however many ids: both databases limit the number of parameters."""
+        ids = list(document_ids)
+        if self._engine.dialect.name == "sqlite":
+            return _row.document_id.in_(select(func.json_each(json.dumps(ids)).table_valued("value").c.value))
+        return _row.document_id == any_(literal(ids, ARRAY(Text)))
+
+    async def failed_work(
+        self,
+        *,
+        index: str | None = None,
+        statuses: Collection[FailureStatus] = (),
+        reason_class: ReasonClass | None = None,
+        code: str | None = None,
+        document_id: str | None = None,
+        retryable: bool | None = None,
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[FailedWork]:
+        """Rows that fit every given filter, newest first; the next page is `before_id` = the last row's id."""
+        query = select(failed_work).order_by(_row.id.desc()).limit(limit)
+        equal = {
+            _row.index_name: index,
+            _row.reason_class: reason_class and reason_class.value,
+            _row.code: code,
+            _row.document_id: document_id,
+            _row.retryable: retryable,
+        }
+        query = query.where(*(column == value for column, value in equal.items() if value is not None))
+        if statuses:
+            query = query.where(_row.status.in_([status.value for status in statuses]))
+        if before_id is not None:
+            query = query.where(_row.id < before_id)
+        async with self._reading() as connection:
+            return [_read(row) for row in await connection.execute(query)]
+
+    async def failed_counts(self, indexes: Collection[str]) -> Mapping[tuple[str, ReasonClass, FailureStatus], int]:
+        """How many, for every reason class and status of these indexes and of any other in the table; zeros included."""
+        query = select(_row.index_name, _row.reason_class, _row.status, func.count()).group_by(
+            _row.index_name, _row.reason_class, _row.status
+        )
+        async with self._reading() as connection:
+            counted = {
+                (index, ReasonClass(reason), FailureStatus(status)): count
+                for index, reason, status, count in await connection.execute(query)
+            }
+        names = sorted({*indexes, *(index for index, _, _ in counted)})
+        return {
+            (index, reason, status): counted.get((index, reason, status), 0)
+            for index in names
+            for reason in ReasonClass
+            for status in FailureStatus
+        }
+
+
+def _from(partition: TopicPartition) -> ColumnElement[bool]:
+    return and_(_row.topic == partition.topic, _row.partition == partition.partition)
+
+
+def _values(failure: Failure, reference: PayloadReference | None) -> dict[str, Any]:
+    return {
+        "index_name": failure.index,
+        "document_id": failure.document_id,
+        "operation": failure.operation,
+        "reason_class": failure.reason_class.value,
+        "code": failure.code,
+        "message": cut(failure.message),
+        "retryable": failure.retryable,
+        "status": FailureStatus.OPEN.value,
+        "attempts": 1,
+        "first_failed_at": failure.failed_at,
+        "last_failed_at": failure.failed_at,
+        "topic_id": failure.topic_id,
+        "topic": failure.partition.topic,
+        "partition": failure.partition.partition,
+        "offset": failure.offset,
+        "source_ms": failure.source_ms,
+        "dlq_topic": reference and reference.topic,
+        "dlq_partition": reference and reference.partition,
+        "dlq_offset": reference and reference.offset,
+        "status_reason": "",
+        "status_changed_at": failure.failed_at,
+    }
+
+
+def _read(row: Row[Any]) -> FailedWork:
+    failure = Failure(
+        index=row.index_name,
+        document_id=row.document_id,
+        operation=row.operation,
+        reason_class=ReasonClass(row.reason_class),
+        code=row.code,
+        message=row.message,
+        retryable=row.retryable,
+        topic_id=row.topic_id,
+        partition=TopicPartition(row.topic, row.partition),
+        offset=row.offset,
+        source_ms=row.source_ms,
+        failed_at=row.last_failed_at,
+    )
+    return FailedWork(
+        id=row.id,
+        failure=failure,
+        status=FailureStatus(row.status),
+        attempts=row.attempts,
+        first_failed_at=row.first_failed_at,
+        reference=None if row.dlq_topic is None else PayloadReference(row.dlq_topic, row.dlq_partition, row.dlq_offset),
+        status_reason=row.status_reason,
+        status_changed_at=row.status_changed_at,
+    )

@@ -1,0 +1,144 @@
+"""The tables of the state database.
+
+Moments are seconds since 1970 as double precision, the unit of the rest of the project; `source_ms` alone is in
+milliseconds, as Debezium gives it. What an operator writes by hand stays readable: words, not numbers, for every state.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from sync_worker.failure.text import storable
+
+metadata = MetaData()
+
+
+class StorableText(TypeDecorator[str]):
+    """Text that arrives whatever it holds: PostgreSQL refuses NUL, and one refused failure would hold its partition."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+_row_id = BigInteger().with_variant(Integer(), "sqlite")
+
+failed_work = Table(
+    "failed_work",
+    metadata,
+    Column("id", _row_id, primary_key=True, autoincrement=True),
+    Column("index_name", StorableText, nullable=False),
+    Column("document_id", StorableText),
+    Column("operation", StorableText, nullable=False),
+    Column("reason_class", StorableText, nullable=False),
+    Column("code", StorableText, nullable=False),
+    Column("message", StorableText, nullable=False),
+    Column("retryable", Boolean, nullable=False),
+    Column("status", StorableText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_failed_at", Double, nullable=False),
+    Column("last_failed_at", Double, nullable=False),
+    Column("topic_id", StorableText, nullable=False),
+    Column("topic", StorableText, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("source_ms", BigInteger, nullable=False),
+    Column("dlq_topic", StorableText),
+    Column("dlq_partition", Integer),
+    Column("dlq_offset", BigInteger),
+    Column("status_reason", StorableText, nullable=False),
+    Column("status_changed_at", Double, nullable=False),
+    UniqueConstraint("topic_id", "topic", "partition", "offset", "index_name", name="uq_failed_work_position"),
+    Index("ix_failed_work_partition", "index_name", "topic", "partition", "status"),
+    Index("ix_failed_work_document", "index_name", "document_id"),
+    Index("ix_failed_work_status", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+bookmarks = Table(
+    "bookmarks",
+    metadata,
+    Column("topic", StorableText, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("topic_id", StorableText, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("scanned", JSON, nullable=False),
+    Column("saved_at", Double, nullable=False),
+)
+
+index_records = Table(
+    "index_records",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("uid", StorableText, nullable=False),
+    Column("created_at", StorableText, nullable=False),
+    Column("primary_key", StorableText, nullable=False),
+    Column("anchor_uid", BigInteger),
+    Column("anchor_metadata", StorableText),
+    Column("saved_at", Double, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", _row_id, primary_key=True, autoincrement=True),
+    Column("kind", StorableText, nullable=False),
+    Column("subject", StorableText, nullable=False),
+    Column("evidence", StorableText, nullable=False),
+    Column("doubt", StorableText, nullable=False),
+    Column("remedy", StorableText, nullable=False),
+    Column("blocking", Boolean, nullable=False),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("cleared_by", StorableText),
+    Column("cleared_at", Double),
+    Index(
+        "uq_findings_open",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=text("cleared_at IS NULL"),
+        postgresql_where=text("cleared_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", StorableText, primary_key=True),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("partitions", JSON, nullable=False),
+    Column("holds", JSON, nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", _row_id, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("actor", StorableText, nullable=False),
+    Column("verb", StorableText, nullable=False),
+    Column("subject", StorableText, nullable=False),
+    Column("details", JSON, nullable=False),
+    Index("ix_operations_at", "at"),
+    sqlite_autoincrement=True,
+)
