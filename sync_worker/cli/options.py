@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -10,6 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from sync_worker.cli.outcome import DEBUG
+from sync_worker.errors import ConfigurationError
 
 Answer = TypeVar("Answer")
 
@@ -34,6 +37,14 @@ DebugOption = Annotated[
     ),
 ]
 
+InstanceOption = Annotated[str, typer.Option("--instance", help="Which Meilisearch: `default`, or NAME of [meilisearch.NAME].")]
+AdminKeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--admin-key-file", envvar="MEILI_MASTER_KEY_FILE", help="File that holds an administrator's key of Meilisearch."
+    ),
+]
+
 DEFAULT_CONFIG = Path("sync-worker.toml")
 
 
@@ -45,3 +56,27 @@ def within(seconds: float, work: Coroutine[None, None, Answer]) -> Answer:
             return await work
 
     return asyncio.run(bounded())
+
+
+def admin_key(file: Path | None) -> str:
+    """An administrator's key: from the file, from MEILI_MASTER_KEY, or typed in on a terminal.
+
+    Never an argument: arguments are seen by everybody on the machine. Raises ConfigurationError where there is none.
+    """
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                [f"--admin-key-file: cannot read {file}: {error}"], remedy="name a file that holds the key"
+            ) from error
+    else:
+        key = os.environ.get("MEILI_MASTER_KEY", "").strip()
+    if not key and file is None and sys.stdin.isatty():
+        key = str(typer.prompt("Meilisearch administrator's key", hide_input=True, err=True)).strip()
+    if not key:
+        raise ConfigurationError(
+            ["no administrator's key of Meilisearch was given"],
+            remedy="set MEILI_MASTER_KEY, or name a file with --admin-key-file",
+        )
+    return key

@@ -1,0 +1,47 @@
+"""`sync-worker indexes create`."""
+
+from __future__ import annotations
+
+import typer
+
+from sync_worker.cli.console import print_json, print_lines
+from sync_worker.cli.options import (
+    DEFAULT_CONFIG,
+    AdminKeyFileOption,
+    ConfigOption,
+    DebugOption,
+    InstanceOption,
+    JsonOption,
+    TimeoutOption,
+    admin_key,
+    within,
+)
+
+app = typer.Typer(help="The declared indexes.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    config: ConfigOption = DEFAULT_CONFIG,
+    instance: InstanceOption = "default",
+    admin_key_file: AdminKeyFileOption = None,
+    json: JsonOption = False,
+    timeout: TimeoutOption = 120,
+    debug: DebugOption = False,
+) -> None:
+    """Create the declared indexes that are missing, with primary key and settings. A live index is never changed.
+
+    The worker's key may not create indexes: this needs an administrator's, from the file, from MEILI_MASTER_KEY, or typed in.
+    """
+    from sync_worker import wiring
+
+    report = within(
+        timeout, wiring.create_indexes(wiring.read_config(config), instance=instance, admin_key=admin_key(admin_key_file))
+    )
+    if json:
+        print_json(report)
+        return
+    for index in report.indexes:
+        print_lines([f"{index.uid}: {'created' if index.created else 'there already'}"])
+        if index.differing:
+            print_lines([f"  its settings differ from the declared ones and were left as they are: {', '.join(index.differing)}"])

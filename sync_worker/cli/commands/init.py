@@ -1,0 +1,46 @@
+"""`sync-worker init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sync_worker.cli.console import print_json, print_lines, stderr
+from sync_worker.cli.options import DebugOption, JsonOption, TimeoutOption, within
+
+
+def init(
+    table: Annotated[str, typer.Option("--table", help="The table, as schema.table.")],
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            "--database-url",
+            envvar="DATABASE_URL",
+            show_default=False,
+            help="Where the table is; otherwise [source] of the configuration.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Append to this file, which is made where it is missing. Otherwise print to stdout."),
+    ] = None,
+    json: JsonOption = False,
+    timeout: TimeoutOption = 30,
+    debug: DebugOption = False,
+) -> None:
+    """Read a table from the database's catalogue and write an index declaration with typed fields, ready to edit."""
+    from sync_worker import wiring
+
+    report = within(timeout, wiring.init_declaration(table=table, database_url=database_url, config=config))
+    if json:
+        print_json(report)
+    elif report.written_to is None:
+        print_lines(report.text.splitlines())
+    for note in report.notes:
+        stderr().print(f"note: {note}", soft_wrap=True)
+    if report.written_to is not None:
+        stderr().print(
+            f"wrote [indexes.{report.name}] to {report.written_to}; next: edit it, then sync-worker check", soft_wrap=True
+        )
