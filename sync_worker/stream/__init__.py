@@ -1,0 +1,1 @@
+"""The Faust app, its consumer of record batches, the agent. No business rule lives here."""
