@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations.settings import settings_differences
 from sync_worker.ports import AdminSink, Sink
-
-
-@dataclass(frozen=True, slots=True)
-class WantedIndex:
-    """One index as declared, on one Meilisearch."""
-
-    name: str
-    uid: str
-    primary_key: str
-    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +30,7 @@ class IndexesReport:
     indexes: tuple[IndexPrepared, ...]
 
 
-async def prepare_indexes(sink: Sink, admin: AdminSink | None, wanted: Sequence[WantedIndex]) -> IndexesReport:
+async def prepare_indexes(sink: Sink, admin: AdminSink | None, wanted: Sequence[IndexDeclaration]) -> IndexesReport:
     """Every wanted index exists afterwards, with its primary key.
 
     Args:
@@ -50,7 +40,7 @@ async def prepare_indexes(sink: Sink, admin: AdminSink | None, wanted: Sequence[
     one: both before anything was created. Raises the errors of the ports.
     """
     problems: list[str] = []
-    missing: list[WantedIndex] = []
+    missing: list[IndexDeclaration] = []
     prepared: dict[str, IndexPrepared] = {}
     for index in wanted:
         identity = await sink.identity(index.uid)
@@ -60,10 +50,10 @@ async def prepare_indexes(sink: Sink, admin: AdminSink | None, wanted: Sequence[
                 problems.append(
                     f"indexes.{index.name}: index {index.uid!r} does not exist and the worker's key may not create it"
                 )
-        elif identity.primary_key != index.primary_key:
+        elif identity.primary_key != index.id_field:
             problems.append(
                 f"indexes.{index.name}: index {index.uid!r} has the primary key {identity.primary_key!r}, "
-                f"declared is {index.primary_key!r}"
+                f"declared is {index.id_field!r}"
             )
         else:
             differing = settings_differences(index.settings, await sink.settings(index.uid))
@@ -74,6 +64,6 @@ async def prepare_indexes(sink: Sink, admin: AdminSink | None, wanted: Sequence[
         )
     if admin is not None:
         for index in missing:
-            await admin.create_index(index.uid, index.primary_key, index.settings)
+            await admin.create_index(index.uid, index.id_field, index.settings)
             prepared[index.name] = IndexPrepared(index.name, index.uid, created=True, differing=())
     return IndexesReport(tuple(prepared[index.name] for index in wanted))

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
+from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import SyncWorkerError
 from sync_worker.operations.check.connectors import check_connector
-from sync_worker.operations.check.parts import ConnectFacts, DeclaredIndex, LogFacts, SinkFacts, SourceFacts, StateFacts
+from sync_worker.operations.check.parts import ConnectFacts, LogFacts, SinkFacts, SourceFacts, StateFacts
 from sync_worker.operations.check.report import Check, CheckReport, Verdict, unanswered
 from sync_worker.operations.check.sinks import check_sink
 from sync_worker.operations.check.tables import check_source
@@ -33,22 +34,29 @@ class Parts:
     state: StateFacts
     render: Callable[[], Mapping[str, str]]
     connector_name: str
+    topic_prefix: str
     dead_letter_topic: str
     max_payload_bytes: int
 
 
-async def check(parts: Parts, indexes: Sequence[DeclaredIndex]) -> CheckReport:
+async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckReport:
     """Ask all parts at the same time. One that does not answer is an error of its own and stops no other."""
     areas: list[tuple[str, str, Coroutine[None, None, list[Check]]]] = [
         ("source", "PostgreSQL", check_source(parts.source, indexes)),
-        ("kafka", "brokers", check_topics(parts.log, indexes, dead_letter_topic=parts.dead_letter_topic)),
+        (
+            "kafka",
+            "brokers",
+            check_topics(
+                parts.log, {f"{parts.topic_prefix}.{index.table}" for index in indexes}, dead_letter_topic=parts.dead_letter_topic
+            ),
+        ),
         ("connector", parts.connector_name, check_connector(parts.connect, parts.connector_name, parts.render)),
         *(
             (
                 "meilisearch",
                 instance,
                 check_sink(
-                    sink, instance, [i for i in indexes if i.instance == instance], max_payload_bytes=parts.max_payload_bytes
+                    sink, instance, [i for i in indexes if i.meilisearch == instance], max_payload_bytes=parts.max_payload_bytes
                 ),
             )
             for instance, sink in parts.sinks.items()

@@ -1,4 +1,4 @@
-"""What `check` asks of the world, and what the configuration declares, as plain values."""
+"""What `check` asks of the world."""
 
 from __future__ import annotations
 
@@ -9,32 +9,6 @@ from typing import Any, Protocol
 from sync_worker.operations.check.report import Check
 from sync_worker.operations.connector import ConnectorState
 from sync_worker.ports import IndexIdentity
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredIndex:
-    """One `[indexes.NAME]`.
-
-    Attributes:
-        key_columns: the table's columns that make the document's id, in order.
-        document_key: the field that holds the id: Meilisearch's primary key.
-        columns: every column that the declaration reads.
-        omitted: every column that it leaves out on purpose.
-        whole_row: whether a hook sees the whole row, so that no column counts as forgotten.
-        instance: which Meilisearch.
-    """
-
-    name: str
-    uid: str
-    table: str
-    topic: str
-    key_columns: tuple[str, ...]
-    document_key: str
-    columns: frozenset[str]
-    omitted: frozenset[str]
-    whole_row: bool
-    settings: Mapping[str, Any]
-    instance: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import SyncWorkerError
-from sync_worker.operations.check.parts import DeclaredIndex, SinkFacts
+from sync_worker.operations.check.parts import SinkFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless, unanswered
 from sync_worker.operations.settings import settings_differences
 
@@ -19,7 +20,9 @@ DEFAULT_PAYLOAD_LIMIT_BYTES = 100 * 1000 * 1000
 """Meilisearch's own `--http-payload-size-limit`. No answer of the server tells it."""
 
 
-async def check_sink(sink: SinkFacts, instance: str, indexes: Sequence[DeclaredIndex], *, max_payload_bytes: int) -> list[Check]:
+async def check_sink(
+    sink: SinkFacts, instance: str, indexes: Sequence[IndexDeclaration], *, max_payload_bytes: int
+) -> list[Check]:
     """Raises SinkUnavailable, SinkDenied where nothing at all can be asked."""
     checks: list[Check] = []
     version = await sink.version()
@@ -74,7 +77,7 @@ async def check_sink(sink: SinkFacts, instance: str, indexes: Sequence[DeclaredI
     return checks
 
 
-async def _check_index(sink: SinkFacts, index: DeclaredIndex) -> list[Check]:
+async def _check_index(sink: SinkFacts, index: IndexDeclaration) -> list[Check]:
     identity = await sink.identity(index.uid)
     if identity is None:
         return [
@@ -87,13 +90,13 @@ async def _check_index(sink: SinkFacts, index: DeclaredIndex) -> list[Check]:
             )
         ]
     checks = []
-    if identity.primary_key != index.document_key:
+    if identity.primary_key != index.id_field:
         checks.append(
             Check(
                 AREA,
                 index.name,
                 Verdict.ERROR,
-                f"index {index.uid!r} has the primary key {identity.primary_key!r}, declared is {index.document_key!r}",
+                f"index {index.uid!r} has the primary key {identity.primary_key!r}, declared is {index.id_field!r}",
                 "declare another uid and fill it, or delete the index when nobody needs what is in it",
             )
         )

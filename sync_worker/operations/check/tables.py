@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from sync_worker.operations.check.parts import DeclaredIndex, SourceFacts, TableFacts
+from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.operations.check.parts import SourceFacts, TableFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 
 AREA = "source"
 
 
-async def check_source(source: SourceFacts, indexes: Sequence[DeclaredIndex]) -> list[Check]:
+async def check_source(source: SourceFacts, indexes: Sequence[IndexDeclaration]) -> list[Check]:
     """Raises SourceUnavailable."""
     tables = sorted({index.table for index in indexes})
     checks = list(await source.replication(tables))
@@ -38,7 +39,7 @@ async def check_source(source: SourceFacts, indexes: Sequence[DeclaredIndex]) ->
     return checks
 
 
-def declaration_problems(index: DeclaredIndex, table: TableFacts, subject: str) -> Iterator[Check]:
+def declaration_problems(index: IndexDeclaration, table: TableFacts, subject: str) -> Iterator[Check]:
     """What of the declaration does not fit the table."""
     section = f"[indexes.{index.name}]"
     known = {column.name: column for column in table.columns}
@@ -50,15 +51,16 @@ def declaration_problems(index: DeclaredIndex, table: TableFacts, subject: str) 
             "the table has no primary key: its events have no key and each would be dead-lettered",
             f"ALTER TABLE {index.table} ADD PRIMARY KEY (…)",
         )
-    elif set(index.key_columns) != set(table.primary_key):
+    elif set(index.primary_key) != set(table.primary_key):
         yield Check(
             AREA,
             subject,
             Verdict.ERROR,
-            f"primary key declared as {', '.join(index.key_columns)}, but the table's is {', '.join(table.primary_key)}",
+            f"primary key declared as {', '.join(index.primary_key)}, but the table's is {', '.join(table.primary_key)}",
             f"name the columns {', '.join(table.primary_key)} in {section}",
         )
-    for name in sorted(index.columns - known.keys()):
+    declared = index.columns | set(index.primary_key)
+    for name in sorted(declared - known.keys()):
         near = get_close_matches(name, known, n=1)
         yield Check(
             AREA,
@@ -67,15 +69,7 @@ def declaration_problems(index: DeclaredIndex, table: TableFacts, subject: str) 
             f"column {name!r} is declared, but the table has no such column",
             f"did you mean {near[0]!r}?" if near else f"remove it from {section}, or add the column to the table",
         )
-    for name in sorted(index.omitted - known.keys()):
-        yield Check(
-            AREA,
-            subject,
-            Verdict.WARNING,
-            f"column {name!r} is omitted, but the table has none",
-            f"remove it from omit in {section}",
-        )
-    for name in sorted(index.columns & known.keys()):
+    for name in sorted(declared & known.keys()):
         column = known[name]
         if column.generated:
             yield Check(
@@ -83,7 +77,7 @@ def declaration_problems(index: DeclaredIndex, table: TableFacts, subject: str) 
                 subject,
                 Verdict.ERROR,
                 f"column {name!r} is generated: PostgreSQL leaves it out of the stream, so every change would fail",
-                f"compute it in a hook from the columns it is made of, and omit it in {section}",
+                f"remove it from {section}, and compute it in a hook from the columns it is made of",
             )
         if column.array:
             yield Check(
@@ -93,12 +87,12 @@ def declaration_problems(index: DeclaredIndex, table: TableFacts, subject: str) 
                 f"column {name!r} is an array: one of two dimensions arrives as nulls, without an error",
                 "keep it to one dimension (CHECK (array_ndims(…) = 1)), or store jsonb",
             )
-    forgotten = [] if index.whole_row else [c.name for c in table.columns if c.name not in index.columns | index.omitted]
+    forgotten = [column.name for column in table.columns if column.name not in declared and not column.generated]
     if forgotten:
         yield Check(
             AREA,
             subject,
             Verdict.WARNING,
             f"neither declared nor omitted, so not indexed: {', '.join(forgotten)}",
-            f"add them to fields or to omit in {section}",
+            f"add them to the fields of {section}, with a type or with omit = true",
         )

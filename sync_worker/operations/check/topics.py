@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
-from sync_worker.operations.check.parts import DeclaredIndex, LogFacts, TopicFacts
+from sync_worker.operations.check.parts import LogFacts, TopicFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 
 AREA = "kafka"
@@ -13,9 +13,9 @@ ENVELOPE_ROOM_BYTES = 64 * 1024
 """What a dead letter adds to the record it carries: headers with the failure, whose text is cut at 4 KiB."""
 
 
-async def check_topics(log: LogFacts, indexes: Sequence[DeclaredIndex], *, dead_letter_topic: str) -> list[Check]:
+async def check_topics(log: LogFacts, topics: Collection[str], *, dead_letter_topic: str) -> list[Check]:
     """Raises LogUnavailable."""
-    names = sorted({index.topic for index in indexes})
+    names = sorted(topics)
     found = await log.topics([*names, dead_letter_topic])
     checks = []
     for name in names:

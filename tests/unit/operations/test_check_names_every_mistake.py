@@ -8,24 +8,20 @@ from typing import Any
 
 import pytest
 
+from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import ConfigurationError, LogUnavailable, SinkUnavailable, SourceUnavailable
 from sync_worker.operations.check import Check, CheckReport, Parts, Verdict, check
-from sync_worker.operations.check.parts import ColumnFacts, DeclaredIndex, TableFacts, TopicFacts
+from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
 from sync_worker.ports import IndexIdentity
 
-CITIES = DeclaredIndex(
-    name="cities",
-    uid="cities",
-    table="public.cities",
-    topic="shop.public.cities",
-    key_columns=("id",),
-    document_key="id",
-    columns=frozenset({"id", "name"}),
-    omitted=frozenset({"internal_note"}),
-    whole_row=False,
-    settings={},
-    instance="default",
+CITIES = IndexDeclaration.model_validate(
+    {
+        "name": "cities",
+        "table": "public.cities",
+        "primary_key": "id",
+        "fields": {"name": "text", "internal_note": {"omit": True}},
+    }
 )
 TABLE = TableFacts(
     "public.cities", ("id",), (ColumnFacts("id", "bigint"), ColumnFacts("name", "text"), ColumnFacts("internal_note", "text"))
@@ -100,13 +96,11 @@ class Database:
         return "SQLite"
 
 
-async def checked(
-    world: World, *indexes: DeclaredIndex, rendered: Mapping[str, str] | None = None, wrong: str = ""
-) -> CheckReport:
+async def checked(world: World, *indexes: IndexDeclaration, wrong: str = "") -> CheckReport:
     def render() -> Mapping[str, str]:
         if wrong:
             raise ConfigurationError([wrong])
-        return rendered or {"a": "1"}
+        return {"a": "1"}
 
     parts = Parts(
         source=world,
@@ -116,6 +110,7 @@ async def checked(
         state=Database(),
         render=render,
         connector_name="shop",
+        topic_prefix="shop",
         dead_letter_topic="dead",
         max_payload_bytes=world.max_payload_bytes,
     )
@@ -248,7 +243,7 @@ MISTAKES = [
     (generated_column, Verdict.ERROR, "is generated"),
     (array_column, Verdict.WARNING, "is an array"),
     (new_column, Verdict.WARNING, "neither declared nor omitted, so not indexed: population"),
-    (lost_omitted_column, Verdict.WARNING, "'internal_note' is omitted"),
+    (lost_omitted_column, Verdict.ERROR, "'internal_note' is declared"),
     (compacted, Verdict.ERROR, "compaction removes deletes"),
     (many_partitions, Verdict.WARNING, "3 partitions"),
     (no_topic, Verdict.WARNING, "not there yet"),
@@ -314,8 +309,8 @@ async def test_a_connector_that_cannot_be_rendered_is_named_with_what_runs() -> 
     assert any("errors.tolerance" in message for message in messages)
 
 
-async def test_a_hook_sees_the_whole_row() -> None:
-    """With a hook no column counts as forgotten."""
+async def test_an_undeclared_generated_column_is_not_forgotten() -> None:
+    """It never arrives, so nobody can declare it."""
     world = World()
-    new_column(world)
-    assert wrong_lines(await checked(world, replace(CITIES, whole_row=True))) == []
+    world.tables["public.cities"] = replace(TABLE, columns=(*TABLE.columns, ColumnFacts("name_lower", "text", generated=True)))
+    assert wrong_lines(await checked(world)) == []

@@ -7,12 +7,23 @@ from typing import Any, cast
 
 import pytest
 
+from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import ConfigurationError
-from sync_worker.operations.indexes import WantedIndex, prepare_indexes
+from sync_worker.operations.indexes import prepare_indexes
 from sync_worker.ports import AdminSink, IndexIdentity
 
-CITIES = WantedIndex("cities", "cities", "id", {"filterableAttributes": ["country"]})
-TOWNS = WantedIndex("towns", "towns_v2", "id", {})
+CITIES = IndexDeclaration.model_validate(
+    {
+        "name": "cities",
+        "table": "public.cities",
+        "primary_key": "id",
+        "fields": {"country": "text"},
+        "settings": {"filterableAttributes": ["country"]},
+    }
+)
+TOWNS = IndexDeclaration.model_validate(
+    {"name": "towns", "uid": "towns_v2", "table": "public.towns", "primary_key": "id", "fields": {"name": "text"}}
+)
 
 
 class Server:
