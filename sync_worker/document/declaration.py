@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sync_worker.document.hook import NAME as HOOK_NAME
 from sync_worker.document.predicate import Predicate, compile_predicate
@@ -150,39 +150,95 @@ def _columns_of_key(value: Any) -> Any:
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+def _check_key(key: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(key)) != len(key) or "" in key:
+        raise ValueError("names a column twice, or an empty one")
+    return key
+
+
+def _check_uid(uid: str) -> str:
+    if _INDEX_UID(uid) is None:
+        raise ValueError(f"`{uid}` is no index uid; use 1 to 400 of A-Z a-z 0-9 _ -")
+    return uid
+
+
+def _check_table(table: str) -> str:
+    if _TABLE(table) is None:
+        raise ValueError(f"`{table}` is not `schema.table`; write for instance `public.{table}`")
+    return table
+
+
+def _check_hook(hook: str | None) -> str | None:
+    if hook is not None and HOOK_NAME(hook) is None:
+        raise ValueError(f"`{hook}` is not of the form `module:function`")
+    return hook
+
+
+def _check_where(where: str | None) -> str | None:
+    if where is not None:
+        compile_predicate(where)
+    return where
+
+
+def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    unknown = [key for key in settings if key not in KNOWN_SETTINGS]
+    if unknown:
+        raise ProblemsError(
+            [Problem((key,), f"unknown setting of Meilisearch; {suggestion(key, KNOWN_SETTINGS)}") for key in unknown]
+        )
+    return settings
+
+
+def _check_names(fields: dict[str, FieldDeclaration]) -> dict[str, FieldDeclaration]:
+    problems = []
+    for name, field in fields.items():
+        geo = field.type is FieldType.GEO and not field.omit
+        if not name:
+            problems.append(Problem((), "a field has an empty name"))
+        elif geo != (name == "_geo"):
+            problems.append(Problem((name,), "Meilisearch reads coordinates from a field called `_geo`: name the geo field so"))
+        elif name in RESERVED_FIELDS and name != "_geo":
+            problems.append(Problem((name,), "is a name that Meilisearch reads itself; rename the field, or make it in a hook"))
+    if problems:
+        raise ProblemsError(problems)
+    return fields
+
+
 class IndexDeclaration(BaseModel):
     """One index: which table it shows, how a row becomes a document, and the index's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field("", exclude=True, json_schema_extra={"internal": True})
-    uid: str = Field("", description="Uid of the index in Meilisearch. Default: NAME.")
+    uid: Annotated[str, AfterValidator(_check_uid)] = Field("", description="Uid of the index in Meilisearch. Default: NAME.")
     meilisearch: str = Field(
         "default", description="Which Meilisearch: `default` is `[meilisearch]`, NAME is `[meilisearch.NAME]`."
     )
-    table: str = Field(description="Table that the index shows, as `schema.table`. One table may feed several indexes.")
-    primary_key: Annotated[tuple[str, ...], BeforeValidator(_columns_of_key)] = Field(
+    table: Annotated[str, AfterValidator(_check_table)] = Field(
+        description="Table that the index shows, as `schema.table`. One table may feed several indexes."
+    )
+    primary_key: Annotated[tuple[str, ...], BeforeValidator(_columns_of_key), AfterValidator(_check_key)] = Field(
         description="The table's primary key: a column, or a list of columns in a fixed order. Becomes the document's id.",
         min_length=1,
     )
     id_field: str = Field("", description="Field that holds the id. Default: the key's column, or `id` where it has several.")
-    fields: dict[str, FieldDeclaration] = Field(
+    fields: Annotated[dict[str, FieldDeclaration], AfterValidator(_check_names)] = Field(
         default_factory=dict,
         description='Field of the document → type ("integer") or table ({type = "text", column = "title_en"}). What is not '
         "declared is not indexed.",
     )
-    hook: str | None = Field(
+    hook: Annotated[str | None, AfterValidator(_check_hook)] = Field(
         None,
         description="`module:function`, called as function(document, row) after the declared fields; returns the document, "
         "or None to remove it. The configuration file's directory is importable.",
     )
-    where: str | None = Field(
+    where: Annotated[str | None, AfterValidator(_check_where)] = Field(
         None, description="SQL condition over the row's columns. Rows for which it is not true are removed from the index."
     )
     soft_delete: str | None = Field(
         None, description="Column that marks a row as deleted when it is neither null nor false.", min_length=1
     )
-    settings: dict[str, Any] = Field(
+    settings: Annotated[dict[str, Any], AfterValidator(_check_settings)] = Field(
         default_factory=dict, description="The index's complete Meilisearch settings, with Meilisearch's own names."
     )
     truncate: Truncate = Field(
@@ -204,27 +260,7 @@ class IndexDeclaration(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> IndexDeclaration:
-        problems: list[Problem] = []
-        if _INDEX_UID(self.uid) is None:
-            problems.append(Problem(("uid",), f"`{self.uid}` is no index uid: use 1 to 400 of A-Z a-z 0-9 _ -"))
-        if _TABLE(self.table) is None:
-            problems.append(
-                Problem(("table",), f"`{self.table}` is not `schema.table`; write for instance `public.{self.table}`")
-            )
-        if len(set(self.primary_key)) != len(self.primary_key) or "" in self.primary_key:
-            problems.append(Problem(("primary_key",), "names a column twice, or an empty one"))
-        if self.hook is not None and HOOK_NAME(self.hook) is None:
-            problems.append(Problem(("hook",), f"`{self.hook}` is not of the form `module:function`"))
-        if self.where is not None:
-            try:
-                compile_predicate(self.where)
-            except ValueError as error:
-                problems.append(Problem(("where",), str(error)))
-        for key in self.settings:
-            if key not in KNOWN_SETTINGS:
-                what = f"unknown setting of Meilisearch; {suggestion(key, KNOWN_SETTINGS)}"
-                problems.append(Problem(("settings", key), what))
-        problems += self._field_problems()
+        problems = self._field_problems()
         if not self.fields and self.hook is None:
             problems.append(
                 Problem(("fields",), "declares nothing: list the columns to index, or set a hook that makes the document")
@@ -238,16 +274,10 @@ class IndexDeclaration(BaseModel):
         embedders: dict[str, str] = {}
         for name, field in self.fields.items():
             path = ("fields", name)
-            if not name:
-                problems.append(Problem(("fields",), "a field has an empty name"))
             if name == self.id_field and not field.omit and field.columns(name) != self.primary_key:
                 problems.append(
                     Problem(path, "holds the document's id; rename this field, or set `id_field` to another name for the id")
                 )
-            if (field.type is FieldType.GEO and not field.omit) != (name == "_geo"):
-                problems.append(Problem(path, "Meilisearch reads coordinates from a field called `_geo`: name the geo field so"))
-            elif name in RESERVED_FIELDS and name != "_geo":
-                problems.append(Problem(path, "is a name that Meilisearch reads itself; rename the field, or make it in a hook"))
             if field.embedder is not None:
                 if field.embedder in embedders:
                     problems.append(
