@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from sync_worker.document.problem import Problem, suggestion
 from sync_worker.errors import ConfigurationError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}").fullmatch
 _TOP = (*SECTIONS, "indexes")
 
 
@@ -119,6 +121,8 @@ class _Loader:
             if not isinstance(table, dict):
                 self._problem(("indexes", name), f"must be a table: write [indexes.{name}]")
                 continue
+            if _NAME(name) is None:
+                self._problem(("indexes", name), "is no name for an index: use 1 to 200 of A-Z a-z 0-9 _ -")
             if "name" in table:
                 self._problem(("indexes", name, "name"), "unknown key; the name stands in [indexes.NAME], Meilisearch's in `uid`")
             index = self._validate(IndexDeclaration, {**table, "name": name}, ("indexes", name))
