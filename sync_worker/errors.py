@@ -1,24 +1,25 @@
 """Every error of the project, one class for each way to recover.
 
-    SyncWorkerError
-    ├── ConfigurationError      the operator mends a file; nothing was consumed; exit status 2
-    ├── RecordError             one record is dead-lettered, the stream goes on
-    │   ├── DecodeError         it is not a Debezium event that we understand
-    │   ├── ProjectionError     its row does not fit the index's declaration
-    │   └── RefusedDocument     the server is known to refuse or to choke on the document
-    ├── EnvironmentFault        hold, try again with backoff, go on by itself once the cause is gone
-    │   ├── SinkUnavailable     Meilisearch does not answer, or answers 5xx or 429
-    │   │   └── AnswerLost      a write was sent and its answer never came: it may have been accepted
-    │   ├── SinkFull            disk full, too many open files, task store full
-    │   ├── SinkDenied          key missing, revoked, or without a needed action; index missing; wrong settings
-    │   ├── SourceUnavailable   PostgreSQL does not answer
-    │   ├── LogUnavailable      Kafka does not answer, or the dead letters could not be delivered
-    │   ├── ConnectUnavailable  Kafka Connect does not answer
-    │   └── StateUnavailable    the state database does not answer
-    ├── PayloadTooLarge         split the payload; one document alone is refused
-    ├── SinkRejected            Meilisearch refused one request for what it contains
-    ├── OperatorNeeded          hold until somebody has decided; names the evidence and the command
-    └── OwnershipLost           the partition belongs to another worker now: drop the work, acknowledge nothing
+SyncWorkerError
+├── ConfigurationError      the operator mends a file; nothing was consumed; exit status 2
+├── RecordError             one record is dead-lettered, the stream goes on
+│   ├── DecodeError         it is not a Debezium event that we understand
+│   ├── ProjectionError     its row does not fit the index's declaration
+│   └── RefusedDocument     the server is known to refuse or to choke on the document
+├── EnvironmentFault        hold, try again with backoff, go on by itself once the cause is gone
+│   ├── SinkUnavailable     Meilisearch does not answer, or answers 5xx or 429
+│   │   └── AnswerLost      a write was sent and its answer never came: it may have been accepted
+│   ├── SinkFull            disk full, too many open files, task store full
+│   ├── SinkDenied          key missing, revoked, or without a needed action; index missing; wrong settings
+│   ├── SourceUnavailable   PostgreSQL does not answer
+│   ├── LogUnavailable      Kafka does not answer, or the dead letters could not be delivered
+│   ├── ConnectUnavailable  Kafka Connect does not answer
+│   └── StateUnavailable    the state database does not answer
+├── PayloadTooLarge         split the payload; one document alone is refused
+├── SinkRejected            Meilisearch refused one request for what it contains
+├── OperatorNeeded          hold until somebody has decided; names the evidence and the command
+├── StartAgain              this process ends, non-zero, and its orchestrator starts it again
+└── OwnershipLost           the partition belongs to another worker now: drop the work, acknowledge nothing
 """
 
 from __future__ import annotations
@@ -135,11 +136,17 @@ class OperatorNeeded(SyncWorkerError):
 
     Args:
         kind: stable name of the finding, for instance `sink-lost-memory`.
+        subject: the index or partition that it concerns; empty where the catcher knows.
     """
 
-    def __init__(self, message: str, *, kind: str, remedy: str) -> None:
+    def __init__(self, message: str, *, kind: str, remedy: str, subject: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.kind = kind
+        self.subject = subject
+
+
+class StartAgain(SyncWorkerError):
+    """Going on needs a fresh start: the process ends, unacknowledged work is read again."""
 
 
 class OwnershipLost(SyncWorkerError):

@@ -13,6 +13,7 @@ from typing import Any, NewType, Protocol
 
 from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import Failure, Finding, PayloadReference
+from sync_worker.progress.bookmark import Bookmark as Bookmark
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 
 TaskUid = NewType("TaskUid", int)
@@ -184,22 +185,6 @@ class Source(Protocol):
         Values are exactly what Debezium delivers for them under the connector template's settings.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Where a partition stands: stored before its offset is committed to Kafka.
-
-    Attributes:
-        topic_id: the topic's id when the offset was reached.
-        next_offset: everything below is acknowledged.
-        scanned: index uid → highest task uid up to which late writes were looked for, and mended (protocol rule 5).
-    """
-
-    partition: TopicPartition
-    topic_id: str
-    next_offset: int
-    scanned: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

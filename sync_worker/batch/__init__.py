@@ -1,0 +1,1 @@
+"""What is sent together: coalescing, payloads, metadata, pace, bisection. Pure."""

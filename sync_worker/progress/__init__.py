@@ -1,0 +1,1 @@
+"""Which offsets are taken, done, and acknowledged, in order. Pure."""

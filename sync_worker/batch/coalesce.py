@@ -1,0 +1,100 @@
+"""Coalescing: of several changes to one document in one flush, the last in offset order wins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from sync_worker.change.model import Operation, TopicPartition
+from sync_worker.progress.ledger import Span
+
+ENTRY_OVERHEAD = 300
+"""Bytes of memory that an entry costs beside its line: id, objects, table slots."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """The newest thing known about one document. `line` is its JSON, None where it is to be deleted."""
+
+    line: bytes | None
+    partition: TopicPartition
+    offset: int
+    source_ms: int
+    operation: Operation
+
+
+@dataclass(slots=True)
+class Batch:
+    """Changes of one index that will be sent in one flush.
+
+    Attributes:
+        entries: document id → entry; writes and deletes are disjoint because there is one entry an id.
+        clear: the TRUNCATE after which all entries come, None where there was none.
+        ranges: partition → lowest and highest offset that this batch covers, superseded ones included.
+        spans: what may be acknowledged once the batch is done.
+        size: bytes of memory, roughly.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    clear: Entry | None = None
+    ranges: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+    size: int = 0
+
+    def put(self, document_id: str, entry: Entry) -> None:
+        old = self.entries.get(document_id)
+        if old is not None:
+            self.size -= len(old.line or b"")
+        else:
+            self.size += ENTRY_OVERHEAD
+        self.entries[document_id] = entry
+        self.size += len(entry.line or b"")
+
+    def put_clear(self, entry: Entry) -> None:
+        """Every document before it is superseded."""
+        self.entries.clear()
+        self.size = 0
+        self.clear = entry
+
+    def cover(self, partition: TopicPartition, first: int, last: int) -> None:
+        low, high = self.ranges.get(partition, (first, last))
+        self.ranges[partition] = (min(low, first), max(high, last))
+
+    def add_span(self, span: Span) -> None:
+        """Hold the span until this batch is done."""
+        span.hold()
+        self.spans.append(span)
+        if span.next_offset > span.first:
+            self.cover(span.partition, span.first, span.next_offset - 1)
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget what came from these partitions: they belong to somebody else now."""
+        self.entries = {key: entry for key, entry in self.entries.items() if entry.partition not in partitions}
+        self.size = sum(ENTRY_OVERHEAD + len(entry.line or b"") for entry in self.entries.values())
+        if self.clear is not None and self.clear.partition in partitions:
+            self.clear = None
+        for partition in partitions:
+            self.ranges.pop(partition, None)
+        self.spans = [span for span in self.spans if span.partition not in partitions]
+
+    def release(self) -> None:
+        """Let go of the spans: everything of them in this batch is applied, superseded, or recorded."""
+        for span in self.spans:
+            span.release()
+        self.spans = []
+
+    def writes(self) -> Iterator[tuple[str, bytes]]:
+        for document_id, entry in self.entries.items():
+            if entry.line is not None:
+                yield document_id, entry.line
+
+    def deletes(self) -> list[str]:
+        return [document_id for document_id, entry in self.entries.items() if entry.line is None]
+
+    def __len__(self) -> int:
+        return len(self.entries) + (self.clear is not None)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to send and nothing to acknowledge."""
+        return not self.entries and self.clear is None and not self.spans

@@ -1,0 +1,273 @@
+"""Isolation: a flush failed; find exactly the documents that make it fail, and apply all others.
+
+By the time it runs nothing of the index is in flight and no later flush can be sent, so that resubmitting never writes
+old over new. Its pool holds only documents that no later applied flush contained.
+
+Where the server's words name the document, that one is tried alone. Else the pool is bisected on a scratch index of
+this worker's own: small, with the same settings, and nobody else's poison can be merged into the verdict. What scratch
+suspects is tried once, alone, on the live index, because a document that fails as a new one may pass as an update. What
+it acquits goes in one payload. Without a scratch index: in place, and a verdict counts only in solitude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import orjson
+import structlog
+
+from sync_worker.batch.bisection import Bisection
+from sync_worker.batch.coalesce import Entry
+from sync_worker.batch.payload import split_lines
+from sync_worker.errors import EnvironmentFault, PayloadTooLarge, SinkDenied, SinkFull, SinkRejected, SinkUnavailable
+from sync_worker.failure.policy import Verdict, named_document, policy_for
+from sync_worker.pipeline.model import Index
+from sync_worker.ports import AdminSink, Clock, Task, TaskStatus, Telemetry
+
+log = structlog.get_logger(__name__)
+
+_NAMED_ROUNDS = 3
+_SOLITUDE_ATTEMPTS = 8
+_REPEATS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something failed, in the server's own words."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, task: Task) -> Cause:
+        if task.status is TaskStatus.CANCELED:
+            return cls("task_canceled", "the task was canceled")
+        return cls(task.error_code or "internal", task.error_message or "")
+
+
+class Isolation:
+    """One pool of documents of one index. `run` may be called again after a fault: what is decided stays decided.
+
+    Args:
+        submit: writes entries to the live index and returns the finished task of each request.
+        convict: records the document as failed, for this cause.
+        applied: told of entries that were applied.
+        guard: told of suspects and of acquitted documents before anything is recorded; raises on a flood.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        pool: dict[str, Entry],
+        cause: Cause,
+        *,
+        submit: Callable[[Mapping[str, Entry]], Awaitable[Sequence[Task]]],
+        convict: Callable[[str, Entry, Cause], Awaitable[None]],
+        applied: Callable[[Mapping[str, Entry]], Awaitable[None]],
+        guard: Callable[[int, int, str], None],
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._index = index
+        self.pool = pool
+        self._cause: Cause | None = cause
+        self._submit = submit
+        self._convict = convict
+        self._applied = applied
+        self._guard = guard
+        self._clock = clock
+        self._telemetry = telemetry
+        self._named_rounds = 0
+        self._scratch_rounds = 0
+        self._fruitless = 0
+        self._healthy = False
+
+    async def run(self) -> None:
+        """Returns when the pool is empty: each document is applied or recorded. Raises EnvironmentFault to be held."""
+        while self.pool:
+            if self._cause is None:
+                self._cause = await self._send(dict(self.pool))
+                continue
+            cause, self._cause = self._cause, None
+            policy = policy_for(cause.code)
+            if policy.verdict is Verdict.HOLD:
+                raise SinkFull(f"{self._index.name}: {cause.code}: {cause.message}", remedy=policy.remedy)
+            if policy.verdict is Verdict.DENIED:
+                raise SinkDenied(f"{self._index.name}: {cause.code}: {cause.message}", remedy=policy.remedy)
+            if policy.verdict is Verdict.AGAIN:
+                continue
+            before = len(self.pool)
+            await self._look(cause)
+            self._fruitless = 0 if len(self.pool) < before else self._fruitless + 1
+            if self._fruitless >= 3:
+                self._fruitless = 0
+                self._scratch_rounds = 0
+                raise SinkUnavailable(
+                    f"{self._index.name}: writes fail ({cause.code}: {cause.message}) and no document is to blame",
+                    remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
+                )
+
+    async def _look(self, cause: Cause) -> None:
+        named = named_document(cause.message, self.pool)
+        if named is not None and self._named_rounds < _NAMED_ROUNDS:
+            self._named_rounds += 1
+            await self._try_suspects([named], cause)
+            return
+        if len(self.pool) == 1:
+            await self._try_suspects(list(self.pool), cause)
+            return
+        log.info("isolating", index=self._index.name, documents=len(self.pool), code=cause.code)
+        suspects = None
+        if self._scratch_rounds < 2:
+            self._scratch_rounds += 1
+            suspects = await self._bisect_on_scratch()
+        if suspects is None:
+            suspects = await self._bisect_in_place()
+        else:
+            accused = set(suspects)
+            acquitted = {document_id: entry for document_id, entry in self.pool.items() if document_id not in accused}
+            self._cause = await self._send(acquitted) if acquitted else None
+            if self._cause is not None:
+                return
+        await self._try_suspects(suspects, cause)
+
+    async def _try_suspects(self, suspects: Sequence[str], cause: Cause) -> None:
+        self._guard(len(suspects), max(0, len(self.pool) - len(suspects)), f"{cause.code}: {cause.message}")
+        for document_id in suspects:
+            if self._cause is None:
+                await self._alone(document_id)
+
+    async def _send(self, entries: dict[str, Entry]) -> Cause | None:
+        """Write these to the live index; what was applied leaves the pool. The cause of the first failure, or None."""
+        failed: Cause | None = None
+        for task in await self._submit(entries):
+            if task.status is not TaskStatus.SUCCEEDED:
+                failed = failed or Cause.of(task)
+        if failed is None:
+            await self._take_out(entries)
+        return failed
+
+    async def _take_out(self, entries: Mapping[str, Entry]) -> None:
+        self._healthy = True
+        await self._applied(entries)
+        for document_id in entries:
+            self.pool.pop(document_id, None)
+
+    async def _alone(self, document_id: str) -> None:
+        """Try one document alone on the live index, and convict it if that fails for a reason of its own."""
+        repeats = 0
+        for _ in range(_SOLITUDE_ATTEMPTS):
+            entry = self.pool.get(document_id)
+            if entry is None:
+                return
+            (task,) = await self._submit({document_id: entry})
+            if task.status is TaskStatus.SUCCEEDED:
+                await self._take_out({document_id: entry})
+                return
+            cause = Cause.of(task)
+            policy = policy_for(cause.code)
+            if policy.verdict in (Verdict.HOLD, Verdict.DENIED, Verdict.AGAIN):
+                self._cause = cause
+                return
+            if named_document(cause.message, (document_id,)) is None and policy.verdict is not Verdict.OWN_TASK:
+                if task.batch_uid is not None and await self._index.sink.tasks_in_batch(task.batch_uid) != 1:
+                    continue
+                repeats += 1
+                if policy.verdict is Verdict.EITHER and (repeats < _REPEATS or not await self._is_healthy()):
+                    await self._clock.sleep(0.05)
+                    continue
+            await self._convict(document_id, entry, cause)
+            self.pool.pop(document_id, None)
+            return
+        raise SinkUnavailable(
+            f"{self._index.name}: one document keeps failing ({cause.code}: {cause.message}); nothing shows that it is to blame",
+            remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
+        )
+
+    async def _is_healthy(self) -> bool:
+        """Whether the live index applies anything at all: proven by a document that passed, else by a harmless delete."""
+        if not self._healthy:
+            reference = next(iter(self.pool.values()), None)
+            if reference is None:
+                return True
+            nothing = Entry(None, reference.partition, reference.offset, reference.source_ms, reference.operation)
+            (task,) = await self._submit({f"sync-worker-probe-{uuid4().hex}": nothing})
+            self._healthy = task.status is TaskStatus.SUCCEEDED
+        return self._healthy
+
+    async def _bisect_in_place(self) -> Sequence[str]:
+        bisection = Bisection(list(self.pool))
+        while (group := bisection.next_group()) is not None:
+            self._telemetry.count("isolation_steps", index=self._index.name, place="live")
+            entries = {document_id: self.pool[document_id] for document_id in group if document_id in self.pool}
+            cause = await self._send(entries)
+            if cause is None:
+                bisection.passed()
+                continue
+            if policy_for(cause.code).verdict in (Verdict.HOLD, Verdict.DENIED):
+                self._cause = cause
+                return []
+            bisection.failed(named_document(cause.message, entries))
+        return bisection.suspects
+
+    async def _bisect_on_scratch(self) -> Sequence[str] | None:
+        """Suspects found on a scratch index; None where there can be no scratch index."""
+        scratch = self._index.scratch
+        if scratch is None:
+            return None
+        uid = f"scratch-{uuid4().hex[:12]}"
+        try:
+            settings = await self._index.sink.settings(self._index.uid)
+            await scratch.create_index(uid, self._index.id_field, settings)
+        except SinkDenied as denied:
+            log.warning("no scratch index", index=self._index.name, cause=denied.message)
+            return None
+        try:
+            if not await self._probe(scratch, uid, settings):
+                raise SinkUnavailable(
+                    f"{self._index.name}: not even a document known to be good can be written",
+                    remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
+                )
+            bisection = Bisection([document_id for document_id, entry in self.pool.items() if entry.line is not None])
+            while (group := bisection.next_group()) is not None:
+                self._telemetry.count("isolation_steps", index=self._index.name, place="scratch")
+                lines = [(document_id, self.pool[document_id].line or b"") for document_id in group if document_id in self.pool]
+                cause = await self._try_on(scratch, uid, lines)
+                if cause is None:
+                    bisection.passed()
+                else:
+                    if policy_for(cause.code).verdict is Verdict.HOLD:
+                        raise SinkFull(f"{self._index.name}: {cause.code}: {cause.message}")
+                    bisection.failed(named_document(cause.message, set(group)))
+                    self._guard(len(bisection.suspects), len(bisection.acquitted), f"{cause.code}: {cause.message}")
+            return bisection.suspects
+        finally:
+            try:
+                await scratch.delete_index(uid)
+            except EnvironmentFault as fault:
+                log.warning("scratch index left behind", uid=uid, cause=fault.message)
+
+    async def _probe(self, scratch: AdminSink, uid: str, settings: Mapping[str, object]) -> bool:
+        embedders = settings.get("embedders")
+        vectors = dict.fromkeys(embedders) if isinstance(embedders, Mapping) else {}
+        probe = {self._index.id_field: "probe"} | ({"_vectors": vectors} if vectors else {})
+        return await self._try_on(scratch, uid, [("probe", orjson.dumps(probe))]) is None
+
+    async def _try_on(self, scratch: AdminSink, uid: str, lines: Sequence[tuple[str, bytes]]) -> Cause | None:
+        for group in split_lines(lines, self._index.max_payload):
+            try:
+                task_uid = await scratch.write(uid, b"\n".join(line for _, line in group), metadata="scratch")
+            except (SinkRejected, PayloadTooLarge) as error:
+                return Cause(getattr(error, "code", "payload_too_large"), error.message)
+            delay = 0.01
+            while True:
+                task = (await scratch.tasks([task_uid])).get(task_uid)
+                if task is not None and task.status.finished:
+                    break
+                await self._clock.sleep(delay)
+                delay = min(0.2, delay * 1.3)
+            if task.status is not TaskStatus.SUCCEEDED:
+                return Cause.of(task)
+        return None

@@ -1,0 +1,61 @@
+"""What this worker wrote to one index, and up to which task it looked for writes that are late.
+
+Settling by uid never shows another writer's tasks, nor one of ours whose answer was lost. The journal knows which
+tasks are ours, so that the scan can tell the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.progress.ledger import Span
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes of one run of a worker to one physical index.
+
+    Attributes:
+        scanned: every task up to this uid was looked at and, where it was late, undone.
+        newest: the highest uid of ours.
+        pending: nonces of requests whose answer is still awaited.
+        anchor: (uid, metadata) of the newest applied task of ours.
+        mending: uid of a late write → the span that is done once its effect is undone.
+    """
+
+    scanned: int = -1
+    newest: int = -1
+    pending: set[str] = field(default_factory=set)
+    anchor: tuple[int, str] | None = None
+    mending: dict[int, Span] = field(default_factory=dict)
+    _ours: dict[int, Mapping[TopicPartition, tuple[int, int]]] = field(default_factory=dict)
+
+    def accepted(self, uid: int, ranges: Mapping[TopicPartition, tuple[int, int]]) -> None:
+        self._ours[uid] = ranges
+        self.newest = max(self.newest, uid)
+
+    def applied(self, uid: int, metadata: str) -> None:
+        if self.anchor is None or uid > self.anchor[0]:
+            self.anchor = (uid, metadata)
+
+    def is_ours(self, uid: int) -> bool:
+        return uid in self._ours
+
+    def watermark(self, acknowledged: Mapping[TopicPartition, int]) -> int:
+        """The uid to store: below it everything was looked at, and every task of ours is acknowledged.
+
+        A task that is not acknowledged stays above, so that the next owner learns from it how far we wrote.
+        """
+        done = [
+            uid
+            for uid, ranges in self._ours.items()
+            if uid <= self.scanned
+            and all(high < acknowledged.get(partition, high + 1) for partition, (_, high) in ranges.items())
+        ]
+        for uid in done:
+            del self._ours[uid]
+        for uid in [uid for uid, span in self.mending.items() if span.holders == 0]:
+            del self.mending[uid]
+        return min([self.scanned, *(uid - 1 for uid in self._ours), *(uid - 1 for uid in self.mending)])

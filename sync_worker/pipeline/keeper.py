@@ -1,0 +1,214 @@
+"""The keeper of progress: looks for late writes, proves that the sink is still ours, stores, and only then acknowledges.
+
+The order matters. What is done is noted first; then the index's tasks are looked through and its identity and anchor
+are proven, so that nothing is acknowledged that a restored server has forgotten; then the bookmark is stored with the
+scan's watermark; then the offset may be committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import structlog
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.errors import OperatorNeeded
+from sync_worker.failure.model import Finding
+from sync_worker.pipeline.holds import Holds
+from sync_worker.pipeline.journal import Journal
+from sync_worker.pipeline.lane import Lane
+from sync_worker.pipeline.mend import newest_of
+from sync_worker.pipeline.model import WorkerIdentity
+from sync_worker.pipeline.partition import Partition
+from sync_worker.pipeline.prepare import Preparation
+from sync_worker.pipeline.scan import LateWrite, while_owning
+from sync_worker.pipeline.settle import lost_memory
+from sync_worker.pipeline.translate import Translator
+from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Telemetry
+from sync_worker.progress.ledger import Span
+
+log = structlog.get_logger(__name__)
+
+IDLE_CHECK_S = 5.0
+_ALIVE_S = 10.0
+
+
+class Keeper:
+    """Keeps the progress of all partitions of this worker."""
+
+    def __init__(
+        self,
+        lanes: Mapping[str, Lane],
+        journals: Mapping[str, Journal],
+        *,
+        state: State,
+        log_port: Log,
+        membership: Membership,
+        preparation: Preparation,
+        translator: Translator,
+        worker: WorkerIdentity,
+        worker_name: str,
+        holds: Holds,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._lanes = lanes
+        self._journals = journals
+        self._state = state
+        self._log = log_port
+        self._membership = membership
+        self._preparation = preparation
+        self._translator = translator
+        self._worker = worker
+        self._worker_name = worker_name
+        self._holds = holds
+        self._clock = clock
+        self._telemetry = telemetry
+        self.records: dict[str, IndexRecord] = {}
+        self._checked_at = -IDLE_CHECK_S
+        self._alive_at = -_ALIVE_S
+
+    async def tick(self, partitions: Collection[Partition]) -> None:
+        """One round. Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
+        active = [partition for partition in partitions if partition.active]
+        done: dict[TopicPartition, int] = {}
+        for partition in active:
+            assert partition.ledger is not None
+            partition.ledger.advance()
+            done[partition.place] = partition.ledger.next_offset
+        moved = [partition for partition in active if done[partition.place] != partition.saved]
+        lanes = [lane for lane in self._lanes.values() if any(p.place.topic == lane.index.topic for p in active)]
+        now = self._clock.monotonic()
+        if moved or now - self._checked_at >= IDLE_CHECK_S:
+            for lane in lanes:
+                await self._look_for_late_writes(lane, active)
+            for lane in lanes:
+                await self._prove_identity(lane)
+            self._checked_at = now
+        if moved:
+            await self._save(moved, lanes, done)
+            for partition in moved:
+                if not partition.dropped:
+                    self._membership.acknowledge(partition.place, partition.generation, done[partition.place])
+                    partition.saved, partition.saved_at = done[partition.place], now
+        self._show_lag(active)
+        if now - self._alive_at >= _ALIVE_S:
+            holds = {hold.subject: hold.cause for hold in self._holds.current()}
+            await self._state.worker_alive(self._worker_name, [partition.place for partition in active], holds)
+            self._alive_at = now
+
+    async def _look_for_late_writes(self, lane: Lane, active: Sequence[Partition]) -> None:
+        journal, index = self._journals[lane.index.name], lane.index
+        mine = {p.place: p for p in active if p.place.topic == index.topic}
+        generations = {place: partition.generation for place, partition in mine.items()}
+        sighting = await while_owning(index, journal, self._worker, generations)
+        if sighting.foreign is not None:
+            await self._report_foreign(index.name, sighting.foreign.uid, sighting.foreign.kind)
+        for late in sighting.late:
+            if late.uid not in journal.mending:
+                await self.mend(lane, mine[late.partition], late)
+        journal.scanned = max(journal.scanned, sighting.scanned)
+
+    async def mend(self, lane: Lane, partition: Partition, late: LateWrite) -> None:
+        """Undo one late write: put the newest of everything that it covered into the lane."""
+        index = lane.index
+        self._telemetry.count("late_writes_found", index=index.name)
+        log.warning(
+            "late write", index=index.name, task=late.uid, partition=late.partition.partition, low=late.low, high=late.high
+        )
+        if late.clear:
+            problem = lost_memory(index.name, f"task {late.uid} cleared the index behind this worker's back")
+            problem.subject = index.name
+            raise problem
+        async with partition.lock:
+            if partition.dropped or partition.ledger is None:
+                return
+            position = partition.ledger.position
+            mended = await newest_of(late, index, partition.topic_id, position, log=self._log, translator=self._translator)
+            if partition.dropped:
+                return
+            if mended.gone is not None:
+                await self._report_unmended(index.name, late, mended.gone)
+            span = Span(late.partition, late.low, late.low)
+            for document_id, entry in mended.entries.items():
+                lane.buffer.put(document_id, entry)
+                lane.buffer.cover(late.partition, entry.offset, entry.offset)
+            if mended.entries:
+                lane.buffer.add_span(span)
+                self._journals[index.name].mending[late.uid] = span
+                lane.arrived()
+        self._telemetry.count("late_writes_mended", index=index.name)
+
+    async def _prove_identity(self, lane: Lane) -> None:
+        """Nothing is acknowledged that the server has forgotten: the old anchor and the new one must both be known."""
+        index, journal = lane.index, self._journals[lane.index.name]
+        record = await self._preparation.identify(index, self.records.get(index.name))
+        if journal.anchor is not None and journal.anchor != (record.anchor_uid, record.anchor_metadata):
+            uid, metadata = journal.anchor
+            if (what := await self._preparation.anchor_problem(index, uid, metadata)) is not None:
+                problem = lost_memory(index.name, what)
+                problem.subject = index.name
+                raise problem
+            record = IndexRecord(index.name, index.uid, record.created_at, record.primary_key, uid, metadata)
+        self.records[index.name] = record
+
+    async def _save(self, moved: Sequence[Partition], lanes: Sequence[Lane], done: Mapping[TopicPartition, int]) -> None:
+        bookmarks = []
+        for partition in moved:
+            if not self._membership.owns(partition.place, partition.generation):
+                continue
+            scanned = {
+                lane.index.uid: self._journals[lane.index.name].watermark(done)
+                for lane in lanes
+                if lane.index.topic == partition.place.topic
+            }
+            bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned))
+        records = [self.records[lane.index.name] for lane in lanes if lane.index.name in self.records]
+        await self._state.save_progress(bookmarks, records)
+
+    async def _report_foreign(self, index: str, uid: int, kind: str) -> None:
+        now = self._clock.now()
+        await self._state.add_finding(
+            Finding(
+                kind="foreign-write",
+                subject=index,
+                evidence=f"task {uid} ({kind}) was not sent by this group",
+                doubt=f"whether {index} shows what the database says",
+                remedy=f"Find out who writes to the index, take away its key, fill the index again, then: "
+                f"sync-worker findings clear foreign-write {index} --reason …",
+                blocking=False,
+                first_seen=now,
+                last_seen=now,
+            )
+        )
+
+    async def _report_unmended(self, index: str, late: LateWrite, gone: int) -> None:
+        now = self._clock.now()
+        await self._state.add_finding(
+            Finding(
+                kind="late-write-not-undone",
+                subject=index,
+                evidence=f"task {late.uid} covers offsets from {gone} on, which the log no longer holds",
+                doubt=f"documents of {index} that were changed at offsets {late.low} to {late.high}",
+                remedy=f"Fill the index again, then: sync-worker findings clear late-write-not-undone {index} --reason …",
+                blocking=False,
+                first_seen=now,
+                last_seen=now,
+            )
+        )
+
+    def _show_lag(self, active: Sequence[Partition]) -> None:
+        for partition in active:
+            assert partition.ledger is not None
+            backlog = self._membership.backlog(partition.place) or 0
+            lag = backlog + partition.ledger.position - partition.ledger.next_offset
+            place = partition.place
+            since_ms = partition.ledger.since_ms
+            age_s = max(0.0, self._clock.now() - since_ms / 1000) if since_ms is not None else 0.0
+            self._telemetry.gauge("lag_messages", lag, topic=place.topic, partition=str(place.partition))
+            self._telemetry.gauge("lag_seconds", age_s, topic=place.topic, partition=str(place.partition))
+
+
+def subject_of(needed: OperatorNeeded) -> str:
+    """What the finding concerns; `progress` where nobody said."""
+    return needed.subject or "progress"

@@ -1,0 +1,409 @@
+"""One index's lane: what is collected, what is in flight, and what happens next.
+
+Everything that writes to the index goes through its lane, one request at a time. Several flushes may be in flight; they
+settle in any order. When one failed, nothing more is sent until all others settled; then the failed one is isolated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import structlog
+
+from sync_worker.batch.coalesce import Batch, Entry
+from sync_worker.batch.pace import Limits, Situation, wait_before_flush
+from sync_worker.batch.payload import split_ids, split_lines
+from sync_worker.change.model import TopicPartition
+from sync_worker.errors import OperatorNeeded, OwnershipLost, PayloadTooLarge, SinkUnavailable, StartAgain
+from sync_worker.failure.model import Failure
+from sync_worker.failure.policy import policy_for
+from sync_worker.pipeline.holds import Patience
+from sync_worker.pipeline.isolate import Cause, Isolation
+from sync_worker.pipeline.model import Flush, Index, Part, PartKind
+from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.settle import Settler
+from sync_worker.pipeline.write import Writer
+from sync_worker.ports import Clock, Task, TaskStatus, Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+class Lane:
+    """The flush cycle of one index."""
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        writer: Writer,
+        settler: Settler,
+        quarantine: Quarantine,
+        patience: Patience,
+        limits: Limits,
+        clock: Clock,
+        telemetry: Telemetry,
+        backlog: Callable[[], int],
+        settled: Callable[[], None],
+    ) -> None:
+        self.index = index
+        self._writer = writer
+        self._settler = settler
+        self._quarantine = quarantine
+        self._patience = patience
+        self._limits = limits
+        self._clock = clock
+        self._telemetry = telemetry
+        self._backlog = backlog
+        self._settled = settled
+        self.buffer = Batch()
+        self.generation = -1
+        self.topic_ids: dict[TopicPartition, str] = {}
+        self.replay_until: dict[TopicPartition, int] = {}
+        self.snapshot_rate = 0.0
+        self._outbox: Flush | None = None
+        self._flushes: deque[Flush] = deque()
+        self._isolation: Isolation | None = None
+        self._gone: set[TopicPartition] = set()
+        self._changed = asyncio.Event()
+        self._max_payload = index.max_payload
+        self._snapshot_since: float | None = None
+        self._snapshot_documents = 0
+        self._arrived_at = 0.0
+        self._sent_at = 0.0
+        settler.listen(self._changed.set)
+
+    # What others do to the lane
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory held, roughly."""
+        outbox = self._outbox.batch.size if self._outbox is not None else 0
+        return self.buffer.size + outbox + sum(flush.batch.size for flush in self._flushes)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing collected, in flight, isolating, or being recorded."""
+        return self.buffer.empty and self._outbox is None and not self._flushes and self._isolation is None
+
+    def arrived(self) -> None:
+        """Something was put into `buffer`."""
+        self._arrived_at = self._clock.monotonic()
+        self._changed.set()
+
+    def saw_snapshot(self, documents: int, *, last: bool) -> None:
+        """Read events of a snapshot came, or an event that belongs to none: then no snapshot streams in."""
+        if last:
+            self.snapshot_rate, self._snapshot_since = 0.0, None
+            return
+        now = self._clock.monotonic()
+        if self._snapshot_since is None:
+            self._snapshot_since, self._snapshot_documents = now, 0
+        self._snapshot_documents += documents
+        self.snapshot_rate = self._snapshot_documents / max(0.1, now - self._snapshot_since)
+
+    def wake(self) -> None:
+        self._changed.set()
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget what is not written yet of these partitions: their next owner reads it again."""
+        self._gone.update(partitions)
+        for batch in [self.buffer, *(flush.batch for flush in self._flushes)]:
+            batch.drop(partitions)
+        if self._outbox is not None:
+            self._outbox.batch.drop(partitions)
+        if self._isolation is not None:
+            pool = self._isolation.pool
+            for document_id in [key for key, entry in pool.items() if entry.partition in partitions]:
+                del pool[document_id]
+        for partition in partitions:
+            self.replay_until.pop(partition, None)
+        self._changed.set()
+
+    def open(self, generation: int, partition: TopicPartition, topic_id: str, replay_until: int) -> None:
+        """A partition was prepared: it may be written in this generation."""
+        self.generation = generation
+        self._gone.discard(partition)
+        self.topic_ids[partition] = topic_id
+        self.replay_until[partition] = replay_until
+        self._changed.set()
+
+    # What the lane does
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._patience.persist(self.index.name, self._step, wanted=lambda: True)
+            except OwnershipLost as lost:
+                log.info("write dropped", index=self.index.name, cause=lost.message)
+                self._abandon()
+            except OperatorNeeded as needed:
+                await self._patience.wait_for_operator(self.index.name, needed, wanted=lambda: True)
+                if needed.kind != "failure-flood":
+                    raise StartAgain(f"{self.index.name}: the finding {needed.kind} was cleared: starting again") from needed
+                self._quarantine.reset_guard(self.index.name)
+
+    async def _step(self) -> None:
+        if self._isolation is not None:
+            await self._isolate()
+        elif self._outbox is not None:
+            await self._send(self._outbox)
+        elif any(flush.finished for flush in self._flushes):
+            await self._finish()
+        else:
+            wait = self._wait_before_flush()
+            if wait == 0.0:
+                self._outbox = Flush(self.buffer, self.generation)
+                self.buffer = Batch()
+            else:
+                await self._wait(wait)
+
+    async def _wait(self, seconds: float | None) -> None:
+        waiting = asyncio.ensure_future(self._changed.wait())
+        timer = asyncio.ensure_future(self._clock.sleep(seconds)) if seconds is not None else None
+        try:
+            await asyncio.wait([task for task in (waiting, timer) if task], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            if timer is not None:
+                timer.cancel()
+        self._changed.clear()
+
+    def _wait_before_flush(self) -> float | None:
+        if any(flush.failed_parts() for flush in self._flushes if flush.finished) or (self.buffer.clear and self._flushes):
+            return None
+        full = self.buffer.size >= self._limits.in_flight_bytes // 2
+        if self.replay_until and not full:
+            return None
+        now = self._clock.monotonic()
+        situation = Situation(
+            documents=len(self.buffer),
+            size=self.buffer.size,
+            in_flight_documents=sum(len(flush.batch) for flush in self._flushes),
+            in_flight_bytes=sum(flush.batch.size for flush in self._flushes),
+            idle_s=now - self._arrived_at,
+            since_send_s=now - self._sent_at,
+            task_s=self._settler.usual_s,
+            backlog=self._backlog(),
+            snapshot_rate=self.snapshot_rate,
+        )
+        return wait_before_flush(situation, self._limits)
+
+    # Sending
+
+    def _plan(self, flush: Flush) -> list[Part]:
+        batch = flush.batch
+
+        def made(kind: PartKind, document_ids: list[str]) -> Part:
+            return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges))
+
+        writes = [
+            made(PartKind.WRITE, [document_id for document_id, _ in group])
+            for group in split_lines(batch.writes(), self._max_payload)
+        ]
+        return writes + [made(PartKind.DELETE, group) for group in split_ids(batch.deletes(), self._max_payload)]
+
+    async def _send(self, flush: Flush) -> None:
+        if flush.batch.clear is not None:
+            await self._clear(flush)
+        if not flush.parts:
+            flush.parts = self._plan(flush)
+        await self._send_parts(flush.parts, flush.batch.entries, lambda: self._plan_again(flush))
+        self._flushes.append(flush)
+        self._outbox = None
+        self._sent_at = self._clock.monotonic()
+        self._telemetry.observe("flush_documents", len(flush.batch.entries), index=self.index.name)
+        self._telemetry.observe("flush_bytes", flush.batch.size, index=self.index.name)
+        self._show_in_flight()
+
+    async def _send_parts(self, parts: list[Part], entries: Mapping[str, Entry], plan_again: Callable[[], list[Part]]) -> None:
+        pending = deque(parts)
+        while pending:
+            part = pending[0]
+            part.document_ids = [document_id for document_id in part.document_ids if document_id in entries]
+            if not part.document_ids and part.uid is None and not part.settled.done():
+                part.skip()
+            else:
+                try:
+                    await self._writer.send(part, entries)
+                except PayloadTooLarge:
+                    self._max_payload = max(1024, sum(len(entries[d].line or b"") for d in part.document_ids) // 2)
+                    self._telemetry.count("payload_splits", index=self.index.name)
+                    pending = deque(plan_again())
+                    continue
+            pending.popleft()
+
+    def _plan_again(self, flush: Flush) -> list[Part]:
+        sent = [part for part in flush.parts if part.uid is not None or part.settled.done()]
+        done = {document_id for part in sent for document_id in part.document_ids}
+        rest = Batch(
+            entries={key: entry for key, entry in flush.batch.entries.items() if key not in done}, ranges=flush.batch.ranges
+        )
+        flush.parts = sent + self._plan(Flush(rest, flush.generation))
+        return flush.parts[len(sent) :]
+
+    async def _clear(self, flush: Flush) -> None:
+        entry = flush.batch.clear
+        assert entry is not None
+        part = flush.clear_part
+        if part is None:
+            part = Part(self.index, PartKind.CLEAR, [], flush.generation, {entry.partition: (entry.offset, entry.offset)})
+            flush.clear_part = part
+        await self._writer.send(part, {})
+        task = await part.settled
+        if task.status is not TaskStatus.SUCCEEDED:
+            flush.clear_part = None
+            raise SinkUnavailable(f"{self.index.name}: clearing failed: {task.error_code}: {task.error_message}")
+        self._writer.journal.applied(task.uid, part.metadata or "")
+        await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset})
+        flush.batch.clear = None
+        log.info("index cleared", index=self.index.name, partition=entry.partition.partition, offset=entry.offset)
+
+    # Settling
+
+    async def _finish(self) -> None:
+        """Finish what was applied; start isolating once something failed and nothing else is in flight."""
+        for flush in [flush for flush in self._flushes if flush.finished and not flush.failed_parts()]:
+            if self._failed_before(flush):
+                continue
+            await self._finish_applied(flush)
+            self._flushes.remove(flush)
+            self._settled()
+        if not any(flush.finished and flush.failed_parts() for flush in self._flushes):
+            return
+        if not all(flush.finished for flush in self._flushes):
+            await self._wait(None)
+            return
+        self._isolation = self._isolate_what_failed()
+
+    def _failed_before(self, flush: Flush) -> bool:
+        """Whether an older flush failed: then this one's documents must stay known until that is isolated."""
+        for older in self._flushes:
+            if older is flush:
+                return False
+            if older.finished and older.failed_parts():
+                return True
+        return False
+
+    async def _finish_applied(self, flush: Flush) -> None:
+        await self._applied(flush.batch.entries)
+        for part in flush.parts:
+            task = part.outcome
+            if task is not None and task.status is TaskStatus.SUCCEEDED:
+                self._writer.journal.applied(task.uid, part.metadata or "")
+        slowest = max((task.duration_s or 0.0 for part in flush.parts if (task := part.outcome)), default=0.0)
+        if flush.parts:
+            seconds = self._clock.monotonic() - min(part.accepted_at for part in flush.parts)
+            self._telemetry.observe("flush_seconds", seconds, index=self.index.name)
+        log.info(
+            "flush applied",
+            index=self.index.name,
+            documents=len(flush.batch.entries),
+            bytes=flush.batch.size,
+            tasks=[part.uid for part in flush.parts],
+            server_s=round(slowest, 3),
+            in_flight=len(self._flushes) - 1,
+        )
+        flush.batch.release()
+        self._show_in_flight()
+
+    async def _applied(self, entries: Mapping[str, Entry]) -> None:
+        await self._quarantine.supersede(self.index.name, entries)
+        if entries:
+            self._guard(0, len(entries), "")
+        now = self._clock.now()
+        step = max(1, len(entries) // 200)
+        for entry in list(entries.values())[::step]:
+            self._telemetry.observe("freshness_seconds", max(0.0, now - entry.source_ms / 1000), index=self.index.name)
+
+    def _guard(self, failed: int, passed: int, example: str) -> None:
+        self._quarantine.guard(self.index.name, failed, passed, example)
+
+    # Isolating
+
+    def _isolate_what_failed(self) -> Isolation:
+        """Documents of failed parts that no later flush contains."""
+        pool: dict[str, Entry] = {}
+        newer: set[str] = set()
+        cause = Cause("internal", "")
+        for flush in reversed(self._flushes):
+            failed: dict[str, Entry] = {}
+            for part in flush.failed_parts():
+                failed.update(flush.entries_of(part))
+                outcome = part.outcome
+                cause = Cause.of(outcome) if outcome else cause
+            pool.update({key: entry for key, entry in failed.items() if key not in newer})
+            newer.update(flush.batch.entries)
+        return Isolation(
+            self.index, pool, cause, submit=self._submit, convict=self._convict, applied=self._applied, guard=self._guard,
+            clock=self._clock, telemetry=self._telemetry,
+        )  # fmt: skip
+
+    async def _isolate(self) -> None:
+        assert self._isolation is not None
+        await self._isolation.run()
+        for flush in list(self._flushes):
+            applied = {
+                key: entry
+                for part in flush.parts
+                if part not in flush.failed_parts()
+                for key, entry in flush.entries_of(part).items()
+            }
+            await self._applied(applied)
+            flush.batch.release()
+        self._flushes.clear()
+        self._isolation = None
+        self._show_in_flight()
+        self._settled()
+
+    async def _submit(self, entries: Mapping[str, Entry]) -> Sequence[Task]:
+        """Write entries to the live index, wait for their tasks. Used while isolating, when nothing else is in flight."""
+        generation = max((flush.generation for flush in self._flushes), default=self.generation)
+        batch = Batch(entries=dict(entries))
+        for entry in entries.values():
+            batch.cover(entry.partition, entry.offset, entry.offset)
+        flush = Flush(batch, generation)
+        flush.parts = self._plan(flush)
+        await self._send_parts(flush.parts, batch.entries, lambda: self._plan_again(flush))
+        tasks = [await part.settled for part in flush.parts]
+        for part, task in zip(flush.parts, tasks, strict=True):
+            if task.status is TaskStatus.SUCCEEDED:
+                self._writer.journal.applied(task.uid, part.metadata or "")
+        return tasks
+
+    async def _convict(self, document_id: str, entry: Entry, cause: Cause) -> None:
+        if entry.partition in self._gone:
+            return
+        policy = policy_for(cause.code)
+        failure = Failure(
+            index=self.index.name,
+            document_id=document_id,
+            operation=entry.operation.name.lower(),
+            reason_class=policy.reason_class,
+            code=cause.code,
+            message=cause.message[:4096],
+            retryable=policy.retryable,
+            topic_id=self.topic_ids[entry.partition],
+            partition=entry.partition,
+            offset=entry.offset,
+            source_ms=entry.source_ms,
+            failed_at=self._clock.now(),
+        )
+        await self._quarantine.record([(failure, None)])
+        log.warning(
+            "document dead-lettered", index=self.index.name, document_id=document_id, code=cause.code, offset=entry.offset
+        )
+
+    def _abandon(self) -> None:
+        """A partition was lost between taking and writing: drop all that is not in flight; it will be read again."""
+        self._outbox = None
+        self._isolation = None
+        self._flushes = deque(flush for flush in self._flushes if not (flush.finished and flush.failed_parts()))
+        self.buffer = Batch()
+
+    def _show_in_flight(self) -> None:
+        self._telemetry.gauge("in_flight_documents", sum(len(flush.batch) for flush in self._flushes), index=self.index.name)
+        self._telemetry.gauge("in_flight_bytes", sum(flush.batch.size for flush in self._flushes), index=self.index.name)
+        self._telemetry.gauge("in_flight_tasks", sum(len(flush.parts) for flush in self._flushes), index=self.index.name)

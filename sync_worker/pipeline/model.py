@@ -1,0 +1,109 @@
+"""What the rooms of the flush cycle hand to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sync_worker.batch.coalesce import Batch, Entry
+from sync_worker.change.model import TopicPartition
+from sync_worker.document.projection import Projector
+from sync_worker.ports import AdminSink, Sink, Task, TaskStatus, TaskUid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """One declared index, with everything that the pipeline needs of it.
+
+    Attributes:
+        name: in the configuration.
+        uid: in Meilisearch.
+        topic: Debezium's topic of its table.
+        id_field: the field that is the index's primary key.
+        scratch: a Sink that may create indexes, for isolation; None where no key for it is configured.
+        truncate: `clear`, `ignore` or `hold`.
+        max_payload: bytes of one request.
+    """
+
+    name: str
+    uid: str
+    table: str
+    topic: str
+    id_field: str
+    projector: Projector
+    sink: Sink
+    scratch: AdminSink | None
+    truncate: str
+    max_payload: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """Group, and the id of this run of this process: both travel with every write."""
+
+    group: str
+    run: str
+
+
+class PartKind(StrEnum):
+    """The three calls that write."""
+
+    CLEAR = "clear"
+    WRITE = "write"
+    DELETE = "delete"
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """One request of a flush and the task that came of it.
+
+    Attributes:
+        nonces: of the requests sent for it; more than one after an answer was lost.
+        uid: of the accepted task.
+        settled: the finished task; awaits applied or failed.
+    """
+
+    index: Index
+    kind: PartKind
+    document_ids: list[str]
+    generation: int
+    ranges: dict[TopicPartition, tuple[int, int]]
+    nonces: list[str] = field(default_factory=list)
+    uid: TaskUid | None = None
+    metadata: str | None = None
+    accepted_at: float = 0.0
+    settled: asyncio.Future[Task] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def refuse(self, code: str, message: str) -> None:
+        """The request itself was refused: the same to us as a task that failed."""
+        self.settled.set_result(Task(TaskUid(-1), TaskStatus.FAILED, "refused", self.index.uid, None, None, code, message))
+
+    def skip(self) -> None:
+        """Nothing of it is ours any more."""
+        self.settled.set_result(Task(TaskUid(-1), TaskStatus.SUCCEEDED, "skipped", self.index.uid, None, None))
+
+    @property
+    def outcome(self) -> Task | None:
+        return self.settled.result() if self.settled.done() else None
+
+
+@dataclass(slots=True, eq=False)
+class Flush:
+    """One batch on its way."""
+
+    batch: Batch
+    generation: int
+    parts: list[Part] = field(default_factory=list)
+    clear_part: Part | None = None
+
+    @property
+    def finished(self) -> bool:
+        return all(part.settled.done() for part in self.parts)
+
+    def failed_parts(self) -> list[Part]:
+        return [part for part in self.parts if (task := part.outcome) and task.status is not TaskStatus.SUCCEEDED]
+
+    def entries_of(self, part: Part) -> dict[str, Entry]:
+        entries = self.batch.entries
+        return {document_id: entries[document_id] for document_id in part.document_ids if document_id in entries}

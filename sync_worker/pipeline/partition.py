@@ -1,0 +1,45 @@
+"""One partition in one generation of the group."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.progress.ledger import Ledger
+
+
+@dataclass(slots=True, eq=False)
+class Partition:
+    """From its assignment to its revocation.
+
+    Attributes:
+        ready: set once it is prepared, or dropped.
+        lock: held while records are taken into the lanes, and while a late write is undone.
+        saved: the next offset that was stored and handed over for commit.
+        saved_at: when that was, on the monotonic clock.
+        dropped: revoked; nothing of it may be written or acknowledged any more.
+    """
+
+    place: TopicPartition
+    generation: int
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    topic_id: str = ""
+    ledger: Ledger | None = None
+    saved: int = -1
+    saved_at: float = 0.0
+    dropped: bool = False
+    watermarks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        return f"{self.place.topic}:{self.place.partition}"
+
+    @property
+    def active(self) -> bool:
+        return not self.dropped and self.ledger is not None
+
+    def drop(self) -> None:
+        self.dropped = True
+        self.ready.set()

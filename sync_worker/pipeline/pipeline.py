@@ -1,0 +1,427 @@
+"""The pipeline: partitions in, acknowledgements out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from random import Random
+from typing import Any
+
+import structlog
+
+from sync_worker.batch.pace import Limits
+from sync_worker.change.model import TopicPartition
+from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
+from sync_worker.failure.flood import FloodLimits
+from sync_worker.failure.model import Finding
+from sync_worker.pipeline.holds import Hold, Holds, Patience, explain
+from sync_worker.pipeline.journal import Journal
+from sync_worker.pipeline.keeper import Keeper, subject_of
+from sync_worker.pipeline.lane import Lane
+from sync_worker.pipeline.model import Index, WorkerIdentity
+from sync_worker.pipeline.partition import Partition
+from sync_worker.pipeline.prepare import Preparation, Prepared
+from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.settle import Settler
+from sync_worker.pipeline.translate import Translation, Translator
+from sync_worker.pipeline.write import Writer
+from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
+from sync_worker.progress.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+_TICK_S = 0.25
+_SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
+
+
+class Pipeline:
+    """Implements `ports.Intake`, and says how it is for the health pages.
+
+    Args:
+        worker_name: how this worker is listed; `worker` is its group and the id of this run.
+    """
+
+    def __init__(
+        self,
+        indexes: Sequence[Index],
+        *,
+        state: State,
+        log_port: Log,
+        dead_letters: DeadLetters,
+        source: Source,
+        membership: Membership,
+        clock: Clock,
+        telemetry: Telemetry,
+        random: Random,
+        worker: WorkerIdentity,
+        worker_name: str,
+        limits: Limits,
+        flood: FloodLimits,
+    ) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._membership = membership
+        self._limits = limits
+        self._state = state
+        self._holds = Holds(clock)
+        self._patience = Patience(self._holds, state, clock, random)
+        self._quarantine = Quarantine(
+            dead_letters, state, log_port, telemetry=telemetry, flood=flood, indexes=[index.name for index in indexes]
+        )
+        self._translator = Translator(source, clock)
+        self._preparation = Preparation(log_port, state, self._patience, worker=worker, clock=clock)
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._settled = asyncio.Event()
+        self._settlers: dict[int, Settler] = {}
+        self._journals = {index.name: Journal() for index in indexes}
+        self._lanes = {index.name: self._lane(index, worker, limits) for index in indexes}
+        self._keeper = Keeper(
+            self._lanes,
+            self._journals,
+            state=state,
+            log_port=log_port,
+            membership=membership,
+            preparation=self._preparation,
+            translator=self._translator,
+            worker=worker,
+            worker_name=worker_name,
+            holds=self._holds,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ended: list[str] = []
+        self._crash: BaseException | None = None
+        self.crashed = asyncio.Event()
+        self._applied_at: float | None = None
+        self._findings: list[Finding] = []
+        self._stopping = False
+
+    def _lane(self, index: Index, worker: WorkerIdentity, limits: Limits) -> Lane:
+        settler = self._settler(index.sink)
+        writer = Writer(self._journals[index.name], settler, worker=worker, membership=self._membership, clock=self._clock)
+
+        def backlog() -> int:
+            return sum(self._membership.backlog(place) or 0 for place in self._partitions if place.topic == index.topic)
+
+        return Lane(
+            index,
+            writer=writer,
+            settler=settler,
+            quarantine=self._quarantine,
+            patience=self._patience,
+            limits=limits,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            backlog=backlog,
+            settled=self._on_settled,
+        )
+
+    def _settler(self, sink: Sink) -> Settler:
+        if id(sink) not in self._settlers:
+            name = str(len(self._settlers)) if self._settlers else "default"
+            self._settlers[id(sink)] = Settler(name, sink, patience=self._patience, clock=self._clock, telemetry=self._telemetry)
+        return self._settlers[id(sink)]
+
+    def _on_settled(self) -> None:
+        self._applied_at = self._clock.monotonic()
+        self._settled.set()
+
+    # ports.Intake
+
+    async def start(self) -> None:
+        for number, settler in enumerate(self._settlers.values()):
+            self._spawn(f"settler {number}", settler.run())
+        for lane in self._lanes.values():
+            self._spawn(f"index {lane.index.name}", lane.run())
+        self._spawn("keeper", self._keep())
+
+    async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
+        await self.revoked(frozenset(self._partitions))
+        for place in sorted(partitions):
+            partition = Partition(place, generation, saved_at=self._clock.monotonic())
+            self._partitions[place] = partition
+            self._spawn(f"prepare {partition.subject} {generation}", self._prepare(partition), forever=False)
+        self._telemetry.gauge("assigned_partitions", len(self._partitions))
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        gone = [self._partitions.pop(place) for place in partitions if place in self._partitions]
+        for partition in gone:
+            partition.drop()
+            self._quarantine.memory.forget_partition(partition.place)
+            for index_name, journal in self._journals.items():
+                if self._lanes[index_name].index.topic == partition.place.topic:
+                    journal.mending.clear()
+        for lane in self._lanes.values():
+            places = [partition.place for partition in gone if partition.place.topic == lane.index.topic]
+            if places:
+                lane.drop(places)
+        self._telemetry.gauge("assigned_partitions", len(self._partitions))
+
+    async def take(self, chunk: Chunk) -> None:
+        partition = self._partitions.get(chunk.partition)
+        if partition is None or partition.generation != chunk.generation:
+            return
+        await partition.ready.wait()
+        lanes = self._lanes_of(chunk.partition)
+        try:
+            await self._room(lanes, partition)
+            async with partition.lock:
+                await self._take(chunk, partition, lanes)
+        except OwnershipLost:
+            return
+
+    async def stop(self, *, drain_s: float) -> None:
+        self._stopping = True
+        deadline = self._clock.monotonic() + drain_s
+        for lane in self._lanes.values():
+            lane.replay_until.clear()
+            lane.wake()
+        while self._clock.monotonic() < deadline and not all(lane.quiet for lane in self._lanes.values()):
+            if self._crash is not None or self._holds.current():
+                break
+            await self._clock.sleep(0.02)
+        try:
+            left = max(0.5, deadline - self._clock.monotonic())
+            await asyncio.wait_for(self._keeper.tick(list(self._partitions.values())), timeout=left)
+        except Exception as error:
+            log.warning("last acknowledgement not stored", cause=explain(error))
+        await self._cancel_all()
+
+    # Taking
+
+    async def _room(self, lanes: Sequence[Lane], partition: Partition) -> None:
+        """Wait until memory allows another chunk. A lane on hold may keep half of it, so that the others go on."""
+        while True:
+            self._raise_if_unwanted(partition)
+            total = sum(lane.size for lane in self._lanes.values())
+            share = self._limits.in_flight_bytes // (4 * len(self._lanes))
+            fits = total < self._limits.in_flight_bytes
+            if all(lane.size < share or (fits and not self._stuck(lane)) for lane in lanes):
+                return
+            await self._clock.sleep(0.02)
+
+    def _stuck(self, lane: Lane) -> bool:
+        return lane.index.name in self._holds and lane.size > self._limits.in_flight_bytes // 2
+
+    async def _take(self, chunk: Chunk, partition: Partition, lanes: Sequence[Lane]) -> None:
+        def wanted() -> bool:
+            return not partition.dropped and self._crash is None
+
+        indexes = [lane.index for lane in lanes]
+        started = self._clock.monotonic()
+        translation = await self._patience.persist(
+            partition.subject,
+            lambda: self._translator.translate(chunk.records, partition.place, partition.topic_id, indexes),
+            wanted=wanted,
+        )
+        if translation.failures:
+            await self._record(translation, partition, lanes)
+        for lane in lanes:
+            if lane.index.truncate == "hold" and any(key is None for key, _ in translation.steps[lane.index.name]):
+                await self._hold_for_truncate(lane, partition)
+        self._raise_if_unwanted(partition)
+        assert partition.ledger is not None
+        first = partition.ledger.position
+        span = partition.ledger.take(min(first, chunk.next_offset), chunk.next_offset, translation.since_ms)
+        for lane in lanes:
+            self._put(lane, translation, partition, started)
+            if translation.steps[lane.index.name]:
+                lane.buffer.add_span(span)
+                lane.arrived()
+        span.release()
+        self._settled.set()
+        self._lift_replay_gates(lanes, partition)
+
+    def _put(self, lane: Lane, translation: Translation, partition: Partition, started: float) -> None:
+        name, buffer = lane.index.name, lane.buffer
+        steps = translation.steps[name]
+        for document_id, entry in steps:
+            if document_id is None:
+                buffer.put_clear(entry)
+            else:
+                buffer.put(document_id, entry)
+        counts: dict[str, int] = {}
+        for _, entry in steps:
+            counts[entry.operation.name] = counts.get(entry.operation.name, 0) + 1
+        for operation, count in counts.items():
+            self._telemetry.count("events", count, index=name, operation=operation.lower())
+        if translation.snapshot in _SNAPSHOTS and steps:
+            lane.saw_snapshot(len(steps), last=False)
+        elif steps:
+            lane.saw_snapshot(0, last=True)
+
+    async def _record(self, translation: Translation, partition: Partition, lanes: Sequence[Lane]) -> None:
+        for lane in lanes:
+            name = lane.index.name
+            failures = [failure for failure, _ in translation.failures if failure.index == name]
+            if failures:
+                example = f"{failures[-1].code}: {failures[-1].message}"
+                try:
+                    self._quarantine.guard(name, len(failures), len(translation.steps[name]), example)
+                except OperatorNeeded as needed:
+                    await self._patience.wait_for_operator(name, needed, wanted=lambda: not partition.dropped)
+                    self._quarantine.reset_guard(name)
+        await self._patience.persist(
+            "dead letters", lambda: self._quarantine.record(translation.failures), wanted=lambda: not partition.dropped
+        )
+
+    async def _hold_for_truncate(self, lane: Lane, partition: Partition) -> None:
+        name = lane.index.name
+        needed = OperatorNeeded(
+            f"{name}: {lane.index.table} was truncated, and the declaration says to hold",
+            kind="truncate",
+            remedy=f"Let it clear the index: sync-worker findings clear truncate {name} --reason …",
+        )
+        await self._patience.wait_for_operator(name, needed, wanted=lambda: not partition.dropped)
+
+    def _lift_replay_gates(self, lanes: Sequence[Lane], partition: Partition) -> None:
+        assert partition.ledger is not None
+        backlog = self._membership.backlog(partition.place)
+        for lane in lanes:
+            until = lane.replay_until.get(partition.place)
+            if until is not None and (partition.ledger.position >= until or backlog == 0):
+                del lane.replay_until[partition.place]
+                lane.wake()
+
+    # Preparing
+
+    async def _prepare(self, partition: Partition) -> None:
+        lanes = self._lanes_of(partition.place)
+        indexes = [lane.index for lane in lanes]
+        while True:
+            try:
+                prepared = await self._patience.persist(
+                    partition.subject,
+                    lambda: self._preparation.prepare(partition.place, indexes),
+                    wanted=lambda: not partition.dropped,
+                )
+                break
+            except OperatorNeeded as needed:
+                try:
+                    await self._patience.wait_for_operator(
+                        needed.subject or partition.subject, needed, wanted=lambda: not partition.dropped
+                    )
+                except OwnershipLost:
+                    return
+            except OwnershipLost:
+                return
+        await self._open(partition, prepared, lanes)
+
+    async def _open(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
+        partition.topic_id = prepared.topic_id
+        partition.ledger = Ledger(partition.place, prepared.next_offset)
+        partition.saved = prepared.next_offset
+        for lane in lanes:
+            name = lane.index.name
+            sighting, journal = prepared.sightings[name], self._journals[name]
+            self._keeper.records[name] = prepared.records[name]
+            self._quarantine.memory.load(name, partition.place, prepared.failures[name])
+            journal.scanned = max(journal.scanned, sighting.scanned)
+            high = sighting.high.get(partition.place, -1)
+            lane.open(partition.generation, partition.place, prepared.topic_id, max(high + 1, prepared.next_offset))
+            if high < prepared.next_offset or prepared.next_offset >= prepared.end_offset:
+                lane.replay_until.pop(partition.place, None)
+        for lane in lanes:
+            for late in prepared.sightings[lane.index.name].late:
+                try:
+                    await self._patience.persist(
+                        partition.subject,
+                        lambda lane=lane, late=late: self._keeper.mend(lane, partition, late),  # type: ignore[misc]
+                        wanted=lambda: not partition.dropped,
+                    )
+                except OwnershipLost:
+                    return
+        log.info("partition ready", partition=partition.subject, generation=partition.generation, offset=prepared.next_offset)
+        partition.ready.set()
+
+    # Keeping
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._patience.persist("progress", self._tick, wanted=lambda: True)
+            except OperatorNeeded as needed:
+                await self._patience.wait_for_operator(subject_of(needed), needed, wanted=lambda: True)
+                raise StartAgain(f"{subject_of(needed)}: the finding {needed.kind} was cleared: starting again") from needed
+            self._settled.clear()
+            try:
+                await asyncio.wait_for(self._settled.wait(), timeout=1.0)
+            except TimeoutError:
+                continue
+            await self._clock.sleep(_TICK_S)
+
+    async def _tick(self) -> None:
+        await self._keeper.tick(list(self._partitions.values()))
+        for partition in self._partitions.values():
+            if partition.active:
+                self._lift_replay_gates(self._lanes_of(partition.place), partition)
+
+    # How it is
+
+    def ready(self) -> bool:
+        """Whether every assigned partition is prepared."""
+        return bool(self._partitions) and all(partition.active for partition in self._partitions.values())
+
+    def holds(self) -> Sequence[Hold]:
+        return self._holds.current()
+
+    def blocking_findings(self) -> Sequence[Finding]:
+        return [finding for finding in self._findings if finding.blocking]
+
+    def commit_age_s(self) -> dict[TopicPartition, float]:
+        """Seconds since the last acknowledgement of each partition that has work left."""
+        now = self._clock.monotonic()
+        ages = {}
+        for place, partition in self._partitions.items():
+            behind = partition.ledger is None or partition.ledger.position > partition.saved
+            if behind or (self._membership.backlog(place) or 0) > 0:
+                ages[place] = now - partition.saved_at
+        return ages
+
+    def last_applied_age_s(self) -> float | None:
+        return None if self._applied_at is None else self._clock.monotonic() - self._applied_at
+
+    def failed_tasks(self) -> Sequence[str]:
+        return list(self._ended)
+
+    @property
+    def crash(self) -> BaseException | None:
+        """What ended one of the pipeline's own tasks, if anything did."""
+        return self._crash
+
+    # Inside
+
+    def _lanes_of(self, place: TopicPartition) -> list[Lane]:
+        return [lane for lane in self._lanes.values() if lane.index.topic == place.topic]
+
+    def _raise_if_unwanted(self, partition: Partition) -> None:
+        if self._crash is not None:
+            raise StartAgain(f"the pipeline ended: {explain(self._crash)}") from self._crash
+        if partition.dropped or self._stopping:
+            raise OwnershipLost(f"{partition.subject} was revoked")
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None], *, forever: bool = True) -> None:
+        async def watched() -> None:
+            try:
+                await work
+                if not forever:
+                    return
+                raise StartAgain(f"{name} ended")
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                log.error("task ended", task=name, cause=explain(error), exc_info=not isinstance(error, StartAgain))
+                self._ended.append(f"{name}: {explain(error)}")
+                self._crash = self._crash or error
+                self.crashed.set()
+            finally:
+                self._tasks.pop(name, None)
+
+        self._tasks[name] = asyncio.get_running_loop().create_task(watched(), name=name)
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

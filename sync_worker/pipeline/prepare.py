@@ -1,0 +1,153 @@
+"""Preparing a partition: everything that must be known before its first write.
+
+Whether the log is the one that we know, whether the index is the one that we wrote to, which failures are open, what
+earlier owners wrote. Nothing of the partition is taken before all of this is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied
+from sync_worker.failure.model import Finding
+from sync_worker.pipeline.holds import Patience
+from sync_worker.pipeline.model import Index, WorkerIdentity
+from sync_worker.pipeline.scan import Sighting, at_assignment
+from sync_worker.pipeline.settle import lost_memory
+from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, State
+from sync_worker.progress.start import objection
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What is known about one partition before its first write.
+
+    Attributes:
+        next_offset: where reading goes on.
+        failures: index name → (document id, offset) of open failures.
+        records: index name → what is remembered of the physical index from now on.
+    """
+
+    topic_id: str
+    next_offset: int
+    end_offset: int
+    failures: dict[str, Sequence[tuple[str | None, int]]] = field(default_factory=dict)
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    records: dict[str, IndexRecord] = field(default_factory=dict)
+
+
+class Preparation:
+    """Prepares partitions, one call each."""
+
+    def __init__(self, log_port: Log, state: State, patience: Patience, *, worker: WorkerIdentity, clock: Clock) -> None:
+        self._log = log_port
+        self._state = state
+        self._patience = patience
+        self._worker = worker
+        self._clock = clock
+
+    async def prepare(self, partition: TopicPartition, indexes: Sequence[Index]) -> Prepared:
+        """Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
+        prepared = await self._position(partition)
+        bookmark = (await self._state.bookmarks([partition])).get(partition)
+        remembered = await self._state.index_records([index.name for index in indexes])
+        for index in indexes:
+            record = await self.identify(index, remembered.get(index.name))
+            prepared.records[index.name] = record
+            prepared.failures[index.name] = await self._state.open_failures(index.name, partition)
+            watermark = bookmark.scanned.get(index.uid) if bookmark is not None else None
+            prepared.sightings[index.name] = await at_assignment(
+                index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
+            )
+        if bookmark is None:
+            scanned = {index.uid: prepared.sightings[index.name].scanned for index in indexes}
+            await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])
+        return prepared
+
+    async def _position(self, partition: TopicPartition) -> Prepared:
+        topic_id = (await self._log.topic_ids([partition.topic])).get(partition.topic)
+        if topic_id is None:
+            raise LogUnavailable(f"the topic {partition.topic} does not exist", remedy="sync-worker connector apply")
+        start, end = (await self._log.bounds([partition]))[partition]
+        committed = (await self._log.committed([partition])).get(partition)
+        bookmark = (await self._state.bookmarks([partition])).get(partition)
+        subject = f"{partition.topic}:{partition.partition}"
+        problem = objection(bookmark, committed, topic_id, start, end, subject=subject)
+        if problem is not None:
+            await self._unless_accepted(subject, problem)
+        await self._notice_growth(partition)
+        return Prepared(topic_id, start if committed is None else max(start, min(committed, end)), end)
+
+    async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
+        """The index as it is now, compared with what is remembered of it.
+
+        Raises SinkDenied when it is missing or has another primary key, OperatorNeeded when it is another index than the
+        one that was written to, or the server does not know a task that it had applied.
+        """
+        identity = await index.sink.identity(index.uid)
+        if identity is None:
+            if remembered is not None:
+                await self._unless_accepted(index.name, lost_memory(index.name, f"the index {index.uid} does not exist any more"))
+            raise SinkDenied(
+                f"{index.name}: the index {index.uid} does not exist",
+                remedy="Create it with its settings: sync-worker indexes create",
+            )
+        if identity.primary_key not in (None, index.id_field):
+            raise SinkDenied(
+                f"{index.name}: the primary key of {index.uid} is {identity.primary_key!r}, declared is {index.id_field!r}",
+                remedy="Declare the primary key that the index has, or build a new index: it can't be changed in place.",
+            )
+        record = IndexRecord(index.name, index.uid, identity.created_at, index.id_field, None, None)
+        if remembered is None or remembered.uid != index.uid:
+            return record
+        if remembered.created_at != identity.created_at:
+            what = f"the index {index.uid} was created at {identity.created_at}, ours at {remembered.created_at}"
+            await self._unless_accepted(index.name, lost_memory(index.name, what))
+            return record
+        forgotten = await self.anchor_problem(index, remembered.anchor_uid, remembered.anchor_metadata)
+        if forgotten is not None:
+            await self._unless_accepted(index.name, lost_memory(index.name, forgotten))
+            return record
+        return remembered
+
+    async def anchor_problem(self, index: Index, uid: int | None, metadata: str | None) -> str | None:
+        """What is wrong with a task that was applied; None where the server still knows it (or has pruned it)."""
+        if uid is None:
+            return None
+        found = [task for task in await index.sink.tasks_from(index.uid, uid, limit=1) if task.uid == uid]
+        if found:
+            return None if found[0].metadata == metadata else f"task {uid}, which was ours, is now somebody else's"
+        oldest = await index.sink.oldest_task_uid(index.uid)
+        return None if oldest is not None and oldest > uid else f"task {uid}, which was applied, is unknown now"
+
+    async def _unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
+        problem.subject = subject
+        if not await self._patience.was_accepted(subject, problem):
+            raise problem
+        log.warning("accepted by an operator", subject=subject, kind=problem.kind, evidence=problem.message)
+
+    async def _notice_growth(self, partition: TopicPartition) -> None:
+        count = (await self._log.partition_counts([partition.topic])).get(partition.topic, 0)
+        everyone = [TopicPartition(partition.topic, number) for number in range(count)]
+        known = await self._state.bookmarks(everyone)
+        if known and partition not in known and partition.partition > 0 and max(p.partition for p in known) < partition.partition:
+            now = self._clock.now()
+            await self._state.add_finding(
+                Finding(
+                    kind="partition-count-changed",
+                    subject=partition.topic,
+                    evidence=f"{partition.topic} has {count} partitions now, {len(known)} were known",
+                    doubt="A key may have changed its partition: two changes of one document have no order between the two.",
+                    remedy="Fill the table's indexes again with ghosts removed (`backfill --prune`, once that verb is there), "
+                    f"then: sync-worker findings clear partition-count-changed {partition.topic} --reason …",
+                    blocking=False,
+                    first_seen=now,
+                    last_seen=now,
+                )
+            )

@@ -1,0 +1,143 @@
+"""Recording failed work: first the dead letter, confirmed, then the row; only then may the offset be acknowledged.
+
+An open failure is remembered from its conviction on, so that a later change of the same document that is applied marks
+it superseded before that change is acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sync_worker.batch.coalesce import Entry
+from sync_worker.change.model import Record, StoredRecord, TopicPartition
+from sync_worker.failure.flood import FloodGuard, FloodLimits
+from sync_worker.failure.model import Failure, PayloadReference
+from sync_worker.ports import DeadLetters, Log, State, Telemetry
+
+
+class FailureMemory:
+    """Open failures of the partitions that this worker owns: index → document id → where the newest came from."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, dict[str, tuple[TopicPartition, int]]] = {}
+
+    def load(self, index: str, partition: TopicPartition, failures: Sequence[tuple[str | None, int]]) -> None:
+        for document_id, offset in failures:
+            if document_id is not None:
+                self.remember(index, document_id, partition, offset)
+
+    def remember(self, index: str, document_id: str, partition: TopicPartition, offset: int) -> None:
+        known = self._open.setdefault(index, {})
+        old = known.get(document_id)
+        if old is None or old[0] != partition or old[1] < offset:
+            known[document_id] = (partition, offset)
+
+    def forget_partition(self, partition: TopicPartition) -> None:
+        for index, known in self._open.items():
+            self._open[index] = {key: place for key, place in known.items() if place[0] != partition}
+
+    def knows(self, index: str, document_id: str | None, partition: TopicPartition, offset: int) -> bool:
+        return document_id is not None and self._open.get(index, {}).get(document_id) == (partition, offset)
+
+    def superseded_by(self, index: str, entries: Mapping[str, Entry]) -> list[str]:
+        """Documents with an open failure that is older than the entry that was applied."""
+        known = self._open.get(index)
+        if not known:
+            return []
+        return [
+            document_id
+            for document_id in known.keys() & entries.keys()
+            if known[document_id][0] == (entry := entries[document_id]).partition and known[document_id][1] < entry.offset
+        ]
+
+    def forget(self, index: str, document_ids: Sequence[str]) -> None:
+        known = self._open.get(index, {})
+        for document_id in document_ids:
+            known.pop(document_id, None)
+
+    def forget_before(self, index: str, before: Mapping[TopicPartition, int]) -> None:
+        known = self._open.get(index, {})
+        self._open[index] = {key: place for key, place in known.items() if place[1] >= before.get(place[0], 0)}
+
+    def count(self, index: str) -> int:
+        return len(self._open.get(index, {}))
+
+
+class Quarantine:
+    """Records failures, and marks them superseded."""
+
+    def __init__(
+        self,
+        dead_letters: DeadLetters,
+        state: State,
+        log: Log,
+        *,
+        telemetry: Telemetry,
+        flood: FloodLimits,
+        indexes: Sequence[str],
+    ) -> None:
+        self._dead_letters = dead_letters
+        self._state = state
+        self._log = log
+        self._telemetry = telemetry
+        self._flood = flood
+        self.memory = FailureMemory()
+        self._guards = {index: FloodGuard(index, flood) for index in indexes}
+
+    def reset_guard(self, index: str) -> None:
+        """An operator looked at the flood and let it through."""
+        self._guards[index] = FloodGuard(index, self._flood)
+
+    def guard(self, index: str, failed: int, passed: int, example: str = "") -> None:
+        """Count outcomes before failures are recorded. Raises OperatorNeeded when they are a flood."""
+        self._guards[index].observe(failed, passed, example)
+
+    async def record(self, failures: Sequence[tuple[Failure, Record | None]]) -> None:
+        """Record them; returns once dead letters and rows are stored. Safe to repeat. Raises EnvironmentFault."""
+        fresh: list[tuple[Failure, Record]] = []
+        known: list[Failure] = []
+        for failure, record in failures:
+            if self.memory.knows(failure.index, failure.document_id, failure.partition, failure.offset):
+                known.append(failure)
+            else:
+                fresh.append((failure, record or await self._read(failure)))
+        references: list[PayloadReference | None] = []
+        if fresh:
+            references.extend(await self._dead_letters.publish(fresh))
+        rows = [failure for failure, _ in fresh] + known
+        await self._state.record_failures(rows, references + [None] * len(known))
+        for failure in rows:
+            if failure.document_id is not None:
+                self.memory.remember(failure.index, failure.document_id, failure.partition, failure.offset)
+        for failure, _ in fresh:
+            self._telemetry.count("failures", index=failure.index, reason_class=failure.reason_class.value)
+            self._telemetry.count("dead_letters", index=failure.index)
+        for index in {failure.index for failure in rows}:
+            self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
+
+    async def supersede(self, index: str, entries: Mapping[str, Entry]) -> None:
+        """These entries are applied: older open failures of their documents are history. Raises StateUnavailable."""
+        hits = self.memory.superseded_by(index, entries)
+        if not hits:
+            return
+        before: dict[TopicPartition, int] = {}
+        for document_id in hits:
+            entry = entries[document_id]
+            before[entry.partition] = max(entry.offset, before.get(entry.partition, 0))
+        await self._state.supersede(index, hits, before)
+        self.memory.forget(index, hits)
+        self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
+
+    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> None:
+        """A clear was applied: every open failure before it is history. Raises StateUnavailable."""
+        await self._state.supersede_all(index, before)
+        self.memory.forget_before(index, before)
+        self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
+
+    async def _read(self, failure: Failure) -> Record:
+        async for records in self._log.read(failure.partition, failure.offset, failure.offset + 1):
+            for record in records:
+                if record.offset == failure.offset:
+                    return record
+        # Compaction took it: a later record of the same key is there, and will supersede this failure.
+        return StoredRecord(failure.partition.topic, failure.partition.partition, failure.offset, failure.source_ms, None, None)

@@ -1,0 +1,124 @@
+"""Looking for late writes: tasks of an index that were registered behind our back.
+
+Late is a task of an older generation, or one of ours whose answer was lost. The check of the generation before a write
+only dampens; this scan carries the guarantee that nothing older stays. What a late write covered is read again from the
+log, up to the present position, and written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sync_worker.batch.metadata import WriteMetadata, parse_metadata
+from sync_worker.change.model import TopicPartition
+from sync_worker.pipeline.journal import Journal
+from sync_worker.pipeline.model import Index, PartKind, WorkerIdentity
+from sync_worker.ports import Task, TaskStatus
+
+PAGE = 1_000
+"""Tasks of one request; the default of `Sink.tasks_from`."""
+
+_DOCUMENT_TASKS = frozenset({"documentAdditionOrUpdate", "documentDeletion", "documentEdition"})
+_WITHOUT_EFFECT = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
+
+
+@dataclass(frozen=True, slots=True)
+class LateWrite:
+    """One task that may have written old over new, for one partition of ours.
+
+    Attributes:
+        low, high: the offsets that it covers.
+        clear: it deleted every document.
+    """
+
+    uid: int
+    partition: TopicPartition
+    low: int
+    high: int
+    clear: bool
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What one look at an index's tasks showed.
+
+    Attributes:
+        scanned: highest uid that is done with.
+        high: partition → highest offset that earlier owners wrote.
+        foreign: a task that is not of this group, if one was seen.
+    """
+
+    scanned: int
+    late: list[LateWrite] = field(default_factory=list)
+    high: dict[TopicPartition, int] = field(default_factory=dict)
+    foreign: Task | None = None
+
+
+async def at_assignment(
+    index: Index, partition: TopicPartition, worker: WorkerIdentity, *, watermark: int | None, committed: int
+) -> Sighting:
+    """What earlier owners of the partition wrote since its watermark.
+
+    Everything that they wrote behind `committed` will be read again; what they wrote before it must be undone, because
+    it was registered after the last look of the owner who committed. Nothing of ours is in flight yet.
+    """
+    newest = await index.sink.last_task(index.uid)
+    start = watermark + 1 if watermark is not None else max(0, (newest.uid if newest else 0) - 5 * PAGE)
+    sighting = Sighting(start - 1)
+    while True:
+        tasks = await index.sink.tasks_from(index.uid, start)
+        for task in tasks:
+            sighting.scanned = task.uid
+            written = _document_write(task)
+            if written is None or written.group != worker.group:
+                continue
+            for covered, (low, high) in written.ranges.items():
+                if covered != partition:
+                    continue
+                sighting.high[partition] = max(high, sighting.high.get(partition, -1))
+                if low < committed and watermark is not None and task.status not in _WITHOUT_EFFECT:
+                    sighting.late.append(LateWrite(task.uid, partition, low, high, written.kind == PartKind.CLEAR))
+        if len(tasks) < PAGE:
+            return sighting
+        start = tasks[-1].uid + 1
+
+
+async def while_owning(
+    index: Index, journal: Journal, worker: WorkerIdentity, generations: Mapping[TopicPartition, int]
+) -> Sighting:
+    """What others, or lost requests of ours, wrote since the last look.
+
+    Stops before a request of ours whose answer is still awaited, and at a task of a newer generation: then we are the
+    one who is late, and the group will tell.
+    """
+    sighting = Sighting(journal.scanned)
+    start = journal.scanned + 1
+    while True:
+        tasks = await index.sink.tasks_from(index.uid, start)
+        for task in tasks:
+            written = _document_write(task)
+            if written is not None and written.worker == worker.run and not journal.is_ours(task.uid):
+                if written.nonce in journal.pending:
+                    return sighting
+            elif written is None or written.group != worker.group:
+                if task.kind in _DOCUMENT_TASKS and task.status not in _WITHOUT_EFFECT:
+                    sighting.foreign = task
+                written = None
+            if written is not None and not journal.is_ours(task.uid):
+                for partition, (low, high) in written.ranges.items():
+                    generation = generations.get(partition)
+                    if generation is None:
+                        continue
+                    if written.generation > generation:
+                        return sighting
+                    if (written.generation < generation or written.worker == worker.run) and task.status not in _WITHOUT_EFFECT:
+                        sighting.late.append(LateWrite(task.uid, partition, low, high, written.kind == PartKind.CLEAR))
+            sighting.scanned = task.uid
+        if len(tasks) < PAGE:
+            return sighting
+        start = tasks[-1].uid + 1
+
+
+def _document_write(task: Task) -> WriteMetadata | None:
+    return parse_metadata(task.metadata) if task.kind in _DOCUMENT_TASKS else None
