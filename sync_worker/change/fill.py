@@ -7,9 +7,11 @@ row as it is in the source now. That row may be newer than the change; what made
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import orjson
 
 from sync_worker.change.model import Change, Operation, Row
 
@@ -43,8 +45,8 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
         columns: what the table's indexes need; an unavailable column that nobody needs completes nothing.
     """
     filled: list[Change | None] = list(changes)
-    known: dict[Hashable, Row] = {}
-    last: dict[Hashable, int] = {}
+    known: dict[bytes, Row] = {}
+    last: dict[bytes, int] = {}
     lacking: list[int] = []
     for position, change in enumerate(changes):
         if change.operation is Operation.TRUNCATE:
@@ -52,7 +54,7 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
             continue
         if change.operation is Operation.MESSAGE:
             continue
-        key = tuple(sorted(change.key.items()))
+        key = _identity(change)
         last[key] = position
         if change.row is None:
             known.pop(key, None)
@@ -72,7 +74,7 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
             lacking.append(position)
     positions = []
     for position in lacking:
-        if last[tuple(sorted(changes[position].key.items()))] == position:
+        if last[_identity(changes[position])] == position:
             positions.append(position)
         else:
             filled[position] = None
@@ -94,3 +96,8 @@ def complete(plan: FillPlan, rows: Sequence[Row | None]) -> tuple[Change | None,
         else:
             filled[position] = replace(change, row=dict(row), unavailable=())
     return tuple(filled)
+
+
+def _identity(change: Change) -> bytes:
+    """Equal for equal keys, and hashable whatever a stranger's event holds."""
+    return orjson.dumps(change.key, option=orjson.OPT_SORT_KEYS)
