@@ -26,7 +26,6 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from urllib.parse import quote
 
 import aiohttp
-from yarl import URL
 
 from sync_worker.adapters.meilisearch import errors
 from sync_worker.adapters.meilisearch.errors import Call
@@ -84,7 +83,7 @@ async def _allowed(session: aiohttp.ClientSession, url: str, action: str, index_
     try:
         async with session.request(
             method,
-            URL(url + path, encoded=True),
+            url + path,
             data=_late_nonsense() if action == "indexes.create" else body,
             headers={"Content-Type": content_type} if content_type else {},
             allow_redirects=False,

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from yarl import URL
 
 from sync_worker.adapters.meilisearch import errors
 from sync_worker.adapters.meilisearch.errors import Call
@@ -132,7 +131,7 @@ class Transport:
         try:
             async with self._open().request(
                 method,
-                URL(self.url + path, encoded=True),
+                self.url + path,
                 data=body if upload is None else upload.pieces(),
                 headers=headers,
                 allow_redirects=False,

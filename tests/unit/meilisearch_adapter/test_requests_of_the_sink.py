@@ -188,3 +188,13 @@ async def test_the_server_s_version(script: Any) -> None:
     with pytest.raises(SinkUnavailable):
         await sink.server_version()
     await sink.close()
+
+
+async def test_a_redirect_is_not_followed(script: Any) -> None:
+    """The write would go to a server that nobody configured, with our key."""
+    script.on("POST /indexes/cities/documents", "", status=307, headers={"Location": "/elsewhere"})
+    sink = MeilisearchSink(script.url, "secret")
+    with pytest.raises(SinkDenied):
+        await sink.write("cities", b"{}", metadata="m")
+    await sink.close()
+    assert [asked.path for asked in script.asked] == ["/indexes/cities/documents"]
