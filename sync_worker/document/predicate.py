@@ -20,6 +20,8 @@ SUPPORTED = (
     "[NOT] IN (…), [NOT] BETWEEN … AND …, [NOT] LIKE, [NOT] ILIKE"
 )
 
+_UNDERSTOOD = frozenset(("this", "expression", "expressions", "low", "high", "negate"))
+
 Truth = bool | None
 _Test = Callable[[Row], Truth]
 _Operand = Callable[[Row], Any]
@@ -66,6 +68,15 @@ def compile_predicate(sql: str) -> Predicate:
 
 
 def _test(node: exp.Expr) -> _Test:
+    # The parser marks details by extra arguments of a node (ESCAPE, SYMMETRIC, …): one that is not known here changes the
+    # meaning, so it is refused and never passed over. It writes NOT LIKE and IS NOT NULL as `negate` or as a node of its own.
+    if any(value and name not in _UNDERSTOOD for name, value in node.args.items()):
+        raise _unsupported(node)
+    test = _positive(node)
+    return _not(test) if node.args.get("negate") else test
+
+
+def _positive(node: exp.Expr) -> _Test:
     match node:
         case exp.Paren():
             return _test(node.this)
@@ -74,16 +85,13 @@ def _test(node: exp.Expr) -> _Test:
         case exp.Or():
             return _or(_test(node.left), _test(node.right))
         case exp.Not():
-            inner = _test(node.this)
-            return lambda row: None if (truth := inner(row)) is None else not truth
+            return _not(_test(node.this))
         case exp.Is():
             return _is(node)
         case exp.In():
             return _in(node)
         case exp.Between():
             value, low, high = _operand(node.this), _operand(node.args["low"]), _operand(node.args["high"])
-            if node.args.get("symmetric"):
-                raise _unsupported(node)
             return _and(lambda row: _compare(exp.GTE, value(row), low(row)), lambda row: _compare(exp.LTE, value(row), high(row)))
         case exp.Like() | exp.ILike():
             return _like(node)
@@ -132,6 +140,10 @@ def _column_name(column: exp.Column) -> str:
     return str(identifier.this if identifier.quoted else identifier.this.lower())
 
 
+def _not(test: _Test) -> _Test:
+    return lambda row: None if (truth := test(row)) is None else not truth
+
+
 def _and(left: _Test, right: _Test) -> _Test:
     def test(row: Row) -> Truth:
         first = left(row)
@@ -166,7 +178,7 @@ def _is(node: exp.Is) -> _Test:
 
 
 def _in(node: exp.In) -> _Test:
-    if node.args.get("query") or node.args.get("unnest") or not node.expressions:
+    if not node.expressions:
         raise _unsupported(node)
     value, items = _operand(node.this), [_operand(item) for item in node.expressions]
 
