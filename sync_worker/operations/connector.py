@@ -34,14 +34,20 @@ class ConnectorState:
         return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
 
 
+SECRET = "********"
+"""What Connect's client shows instead of a secret."""
+
+
 class Connect(Protocol):
-    """Kafka Connect's REST interface. Raises ConnectUnavailable, and ConfigurationError where it refuses a configuration."""
+    """Kafka Connect. Raises ConnectUnavailable, and ConfigurationError where it refuses a configuration."""
 
     async def config(self, name: str) -> Mapping[str, str] | None:
-        """None where the connector does not exist."""
+        """With SECRET for secrets; None where the connector does not exist."""
         ...
 
-    async def put_config(self, name: str, config: Mapping[str, str]) -> None: ...
+    async def apply(self, name: str, config: Mapping[str, str]) -> None:
+        """Create or change it, and wait until its tasks run."""
+        ...
 
     async def state(self, name: str) -> ConnectorState | None: ...
 
@@ -113,19 +119,20 @@ class ConnectorDeleted:
 async def apply_connector(
     connect: Connect, replication: Replication, state: State, *, name: str, config: Mapping[str, str], actor: str
 ) -> ConnectorApplied:
-    """Make the connector what the configuration says. Does nothing where it already is.
+    """Make the connector what the configuration says. One that runs as declared is left alone: a change restarts its tasks.
 
     Raises ConnectUnavailable, SourceUnavailable, LogUnavailable, StateUnavailable, and ConfigurationError where Connect refuses.
     """
     made = tuple(await replication.prepare())
     before = await connect.config(name)
-    changed = _differences(before, config)
-    if changed:
+    changed = differences(before, config)
+    current = await connect.state(name)
+    if changed or current is None or not current.running:
         # Names only: values hold the password.
         await state.audit(
             actor, "connector apply", name, {"created": before is None, "made": list(made), "changed": list(changed)}
         )
-        await connect.put_config(name, config)
+        await connect.apply(name, config)
     return ConnectorApplied(name, created=before is None, made=made, changed=changed)
 
 
@@ -166,9 +173,10 @@ async def delete_connector(
     return ConnectorDeleted(name, existed=existed, dropped=tuple(dropped), kept=tuple(kept))
 
 
-def _differences(before: Mapping[str, str] | None, after: Mapping[str, str]) -> tuple[str, ...]:
-    if before is None:
-        return tuple(sorted(after))
+def differences(live: Mapping[str, str] | None, declared: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the options that differ, sorted; secrets can't be compared and count as equal."""
+    if live is None:
+        return tuple(sorted(declared))
     # Connect adds the name to what it stores.
-    names = (set(before) | set(after)) - {"name"}
-    return tuple(sorted(name for name in names if before.get(name) != after.get(name)))
+    names = (live.keys() | declared.keys()) - {"name"}
+    return tuple(sorted(name for name in names if live.get(name) not in (declared.get(name), SECRET)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from sync_worker.document.declaration import IndexDeclaration
@@ -24,6 +24,7 @@ class Parts:
 
     Attributes:
         sinks: instance → its facts.
+        topics: the data topics.
         render: gives the connector's configuration as declared, or raises ConfigurationError.
     """
 
@@ -34,9 +35,8 @@ class Parts:
     state: StateFacts
     render: Callable[[], Mapping[str, str]]
     connector_name: str
-    topic_prefix: str
+    topics: Collection[str]
     dead_letter_topic: str
-    max_payload_bytes: int
 
 
 async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckReport:
@@ -46,18 +46,14 @@ async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckRepor
         (
             "kafka",
             "brokers",
-            check_topics(
-                parts.log, {f"{parts.topic_prefix}.{index.table}" for index in indexes}, dead_letter_topic=parts.dead_letter_topic
-            ),
+            check_topics(parts.log, parts.topics, dead_letter_topic=parts.dead_letter_topic),
         ),
         ("connector", parts.connector_name, check_connector(parts.connect, parts.connector_name, parts.render)),
         *(
             (
                 "meilisearch",
                 instance,
-                check_sink(
-                    sink, instance, [i for i in indexes if i.meilisearch == instance], max_payload_bytes=parts.max_payload_bytes
-                ),
+                check_sink(sink, instance, [index for index in indexes if index.meilisearch == instance]),
             )
             for instance, sink in parts.sinks.items()
         ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations.check.parts import ConnectFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
+from sync_worker.operations.connector import differences
 
 AREA = "connector"
 
@@ -19,27 +20,20 @@ async def check_connector(connect: ConnectFacts, name: str, render: Callable[[],
         declared = render()
     except ConfigurationError as error:
         checks += [Check(AREA, name, Verdict.ERROR, problem, "correct it in [connector]") for problem in error.problems]
+    checks += [
+        Check(AREA, name, Verdict.ERROR, problem, "install it, then restart Connect") for problem in await connect.problems()
+    ]
     live = await connect.config(name)
     if live is None:
         missing = Check(
             AREA, name, Verdict.ERROR, "the connector does not exist, so nothing comes", "sync-worker connector apply"
         )
         return [*checks, missing]
-    for refusal in connect.refusals(live):
-        checks.append(Check(AREA, name, Verdict.ERROR, refusal, "sync-worker connector apply"))
-    if declared is not None:
-        names = (declared.keys() | live.keys()) - {"name"}
-        differing = sorted(option for option in names if declared.get(option) != live.get(option))
-        if differing:
-            checks.append(
-                Check(
-                    AREA,
-                    name,
-                    Verdict.WARNING,
-                    f"runs with other options than declared: {', '.join(differing)}",
-                    "sync-worker connector apply",
-                )
-            )
+    checks += [Check(AREA, name, Verdict.ERROR, refusal, "sync-worker connector apply") for refusal in connect.refusals(live)]
+    differing = () if declared is None else differences(live, declared)
+    if differing:
+        what = f"runs with other options than declared: {', '.join(differing)}"
+        checks.append(Check(AREA, name, Verdict.WARNING, what, "sync-worker connector apply"))
     state = await connect.state(name)
     if state is None or not state.running:
         words = "unknown" if state is None else f"{state.state}, tasks {[task.state for task in state.tasks]}"

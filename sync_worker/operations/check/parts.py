@@ -12,54 +12,59 @@ from sync_worker.ports import IndexIdentity
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnFacts:
-    """One column. `type` in PostgreSQL's words. `array` as pg_type says; generated columns never reach the stream."""
-
-    name: str
-    type: str
-    array: bool = False
-    generated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class TableFacts:
-    """One table of the source. `primary_key` is empty where it has none."""
+    """One table of the source.
 
-    table: str
+    Attributes:
+        primary_key: empty where it has none.
+        columns: all of them; `generated` are those that never reach the stream.
+    """
+
     primary_key: tuple[str, ...]
-    columns: tuple[ColumnFacts, ...]
+    columns: tuple[str, ...]
+    generated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """One topic, by its effective configuration. `retention_ms` -1 keeps for ever."""
+    """One topic, by its effective configuration."""
 
     partitions: int
     cleanup_policy: str
-    retention_ms: int
-    max_message_bytes: int
 
 
 class SourceFacts(Protocol):
-    """PostgreSQL's catalogue. Raises SourceUnavailable."""
+    """PostgreSQL. Raises SourceUnavailable, and ConfigurationError where nothing can be asked."""
 
     async def table(self, table: str) -> TableFacts | None: ...
 
-    async def replication(self, tables: Sequence[str]) -> Sequence[Check]:
-        """What of the server, the role, the publication and the tables would keep changes from coming."""
+    async def problems(self, columns: Mapping[str, frozenset[str]]) -> Sequence[Check]:
+        """What of the server, the role, the publication and these tables would keep changes from coming whole.
+
+        Args:
+            columns: table → the columns that declarations use.
+        """
         ...
 
 
 class LogFacts(Protocol):
-    """Kafka's topics. Raises LogUnavailable."""
+    """Kafka's topics. Raises LogUnavailable, and ConfigurationError where it refuses the credentials."""
 
     async def topics(self, names: Collection[str]) -> Mapping[str, TopicFacts]:
         """Missing topics are left out."""
         ...
 
+    async def dead_letter_problems(self) -> Sequence[str]:
+        """What would lose a dead letter in the topic as it is: `what is wrong; what to do`."""
+        ...
+
 
 class ConnectFacts(Protocol):
     """Kafka Connect. Raises ConnectUnavailable."""
+
+    async def problems(self) -> Sequence[str]:
+        """What of Connect itself, or of the versions of its plugins, loses changes."""
+        ...
 
     async def config(self, name: str) -> Mapping[str, str] | None: ...
 
@@ -73,7 +78,10 @@ class ConnectFacts(Protocol):
 class SinkFacts(Protocol):
     """One Meilisearch with the worker's keys. Raises SinkUnavailable, SinkDenied."""
 
-    async def version(self) -> str | None:
+    max_payload_bytes: int
+    """Of the worker's largest request."""
+
+    async def version(self) -> tuple[int, int, int] | None:
         """None where the key may not ask."""
         ...
 

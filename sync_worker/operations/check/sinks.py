@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from sync_worker.document.declaration import IndexDeclaration
@@ -13,26 +12,25 @@ from sync_worker.operations.settings import settings_differences
 
 AREA = "meilisearch"
 
-OLDEST_SERVER = (1, 26)
+OLDEST_SERVER = (1, 26, 0)
 """The first version that keeps `customMetadata`, by which late writes are found."""
 
 DEFAULT_PAYLOAD_LIMIT_BYTES = 100 * 1000 * 1000
 """Meilisearch's own `--http-payload-size-limit`. No answer of the server tells it."""
 
 
-async def check_sink(
-    sink: SinkFacts, instance: str, indexes: Sequence[IndexDeclaration], *, max_payload_bytes: int
-) -> list[Check]:
+async def check_sink(sink: SinkFacts, instance: str, indexes: Sequence[IndexDeclaration]) -> list[Check]:
     """Raises SinkUnavailable, SinkDenied where nothing at all can be asked."""
     checks: list[Check] = []
     version = await sink.version()
-    if version is not None and _release(version) < OLDEST_SERVER:
+    named = ".".join(map(str, version)) if version else ""
+    if version is not None and version < OLDEST_SERVER:
         checks.append(
             Check(
                 AREA,
                 instance,
                 Verdict.ERROR,
-                f"version {version} does not keep customMetadata, so a late write would stay unseen",
+                f"version {named} does not keep customMetadata, so a late write would stay unseen",
                 f"upgrade to {'.'.join(map(str, OLDEST_SERVER))} or later",
             )
         )
@@ -58,17 +56,17 @@ async def check_sink(
                 "sync-worker keys makes the key for scratch indexes",
             )
         )
-    if max_payload_bytes > DEFAULT_PAYLOAD_LIMIT_BYTES:
+    if sink.max_payload_bytes > DEFAULT_PAYLOAD_LIMIT_BYTES:
         checks.append(
             Check(
                 AREA,
                 instance,
                 Verdict.WARNING,
-                f"payloads of up to {max_payload_bytes} bytes are above the server's default of {DEFAULT_PAYLOAD_LIMIT_BYTES}",
-                f"start it with --http-payload-size-limit={max_payload_bytes}, or lower the limit of the worker",
+                f"payloads of up to {sink.max_payload_bytes} bytes pass the server's default of {DEFAULT_PAYLOAD_LIMIT_BYTES}",
+                f"start it with --http-payload-size-limit={sink.max_payload_bytes}, or lower the limit of the worker",
             )
         )
-    checks = ok_unless(AREA, instance, checks, message=f"version {version}" if version else "answers")
+    checks = ok_unless(AREA, instance, checks, message=f"version {named}" if named else "answers")
     for index in indexes:
         try:
             checks += await _check_index(sink, index)
@@ -112,8 +110,3 @@ async def _check_index(sink: SinkFacts, index: IndexDeclaration) -> list[Check]:
             )
         )
     return ok_unless(AREA, index.name, checks, message=f"index {index.uid!r} is as declared")
-
-
-def _release(version: str) -> tuple[int, int]:
-    match = re.match(r"(\d+)\.(\d+)", version)
-    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.problem import suggestion
 from sync_worker.operations.check.parts import SourceFacts, TableFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 
@@ -14,84 +14,44 @@ AREA = "source"
 
 async def check_source(source: SourceFacts, indexes: Sequence[IndexDeclaration]) -> list[Check]:
     """Raises SourceUnavailable."""
-    tables = sorted({index.table for index in indexes})
-    checks = list(await source.replication(tables))
+    used: dict[str, frozenset[str]] = {}
+    for index in indexes:
+        used[index.table] = used.get(index.table, frozenset()) | index.columns | set(index.primary_key)
+    checks = list(await source.problems(used))
     for index in indexes:
         facts = await source.table(index.table)
-        subject = f"{index.name} ({index.table})"
-        if facts is None:
-            checks.append(
-                Check(
-                    AREA,
-                    subject,
-                    Verdict.ERROR,
-                    f"there is no table {index.table}",
-                    f"correct `table` in [indexes.{index.name}], written as schema.table, or grant the role SELECT on it",
-                )
-            )
-            continue
-        checks += ok_unless(
-            AREA,
-            subject,
-            declaration_problems(index, facts, subject),
-            message=f"table found, primary key {', '.join(facts.primary_key)}",
-        )
+        # That the table is missing, or has no primary key, is among the source's own problems.
+        if facts is not None:
+            fits = f"fits {index.table}"
+            checks += ok_unless(AREA, index.name, declaration_problems(index, facts), message=fits)
     return checks
 
 
-def declaration_problems(index: IndexDeclaration, table: TableFacts, subject: str) -> Iterator[Check]:
+def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator[Check]:
     """What of the declaration does not fit the table."""
     section = f"[indexes.{index.name}]"
-    known = {column.name: column for column in table.columns}
-    if not table.primary_key:
+    declared = index.columns | set(index.primary_key)
+    if table.primary_key and set(index.primary_key) != set(table.primary_key):
         yield Check(
             AREA,
-            subject,
+            index.name,
             Verdict.ERROR,
-            "the table has no primary key: its events have no key and each would be dead-lettered",
-            f"ALTER TABLE {index.table} ADD PRIMARY KEY (…)",
-        )
-    elif set(index.primary_key) != set(table.primary_key):
-        yield Check(
-            AREA,
-            subject,
-            Verdict.ERROR,
-            f"primary key declared as {', '.join(index.primary_key)}, but the table's is {', '.join(table.primary_key)}",
+            f"declared with the key {', '.join(index.primary_key)}, but that of {index.table} is {', '.join(table.primary_key)}",
             f"name the columns {', '.join(table.primary_key)} in {section}",
         )
-    declared = index.columns | set(index.primary_key)
-    for name in sorted(declared - known.keys()):
-        near = get_close_matches(name, known, n=1)
+    for name in sorted(declared.difference(table.columns)):
         yield Check(
             AREA,
-            subject,
+            index.name,
             Verdict.ERROR,
-            f"column {name!r} is declared, but the table has no such column",
-            f"did you mean {near[0]!r}?" if near else f"remove it from {section}, or add the column to the table",
+            f"column `{name}` is declared, but {index.table} has no such column: every change would fail",
+            suggestion(name, table.columns),
         )
-    for name in sorted(declared & known.keys()):
-        column = known[name]
-        if column.generated:
-            yield Check(
-                AREA,
-                subject,
-                Verdict.ERROR,
-                f"column {name!r} is generated: PostgreSQL leaves it out of the stream, so every change would fail",
-                f"remove it from {section}, and compute it in a hook from the columns it is made of",
-            )
-        if column.array:
-            yield Check(
-                AREA,
-                subject,
-                Verdict.WARNING,
-                f"column {name!r} is an array: one of two dimensions arrives as nulls, without an error",
-                "keep it to one dimension (CHECK (array_ndims(…) = 1)), or store jsonb",
-            )
-    forgotten = [column.name for column in table.columns if column.name not in declared and not column.generated]
+    forgotten = [name for name in table.columns if name not in declared | table.generated]
     if forgotten:
         yield Check(
             AREA,
-            subject,
+            index.name,
             Verdict.WARNING,
             f"neither declared nor omitted, so not indexed: {', '.join(forgotten)}",
             f"add them to the fields of {section}, with a type or with omit = true",

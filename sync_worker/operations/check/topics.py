@@ -9,16 +9,12 @@ from sync_worker.operations.check.report import Check, Verdict, ok_unless
 
 AREA = "kafka"
 
-ENVELOPE_ROOM_BYTES = 64 * 1024
-"""What a dead letter adds to the record it carries: headers with the failure, whose text is cut at 4 KiB."""
-
 
 async def check_topics(log: LogFacts, topics: Collection[str], *, dead_letter_topic: str) -> list[Check]:
     """Raises LogUnavailable."""
-    names = sorted(topics)
-    found = await log.topics([*names, dead_letter_topic])
+    found = await log.topics([*topics, dead_letter_topic])
     checks = []
-    for name in names:
+    for name in sorted(topics):
         if name in found:
             checks += ok_unless(
                 AREA, name, data_topic_problems(name, found[name]), message=f"{found[name].partitions} partition(s)"
@@ -33,20 +29,11 @@ async def check_topics(log: LogFacts, topics: Collection[str], *, dead_letter_to
                     "sync-worker connector apply; when the connector runs already, see `sync-worker connector status`",
                 )
             )
-    if dead_letter_topic in found:
-        largest = max((found[name].max_message_bytes for name in names if name in found), default=0)
-        problems = dead_letter_problems(dead_letter_topic, found[dead_letter_topic], largest)
-        checks += ok_unless(AREA, dead_letter_topic, problems, message="dead letters are kept for ever")
-    else:
-        checks.append(
-            Check(
-                AREA,
-                dead_letter_topic,
-                Verdict.WARNING,
-                "the dead-letter topic is not there yet: the worker makes it when it starts",
-            )
-        )
-    return checks
+    if dead_letter_topic not in found:
+        missing = "the topic of the dead letters is not there yet: the worker makes it when it starts"
+        return [*checks, Check(AREA, dead_letter_topic, Verdict.WARNING, missing, "sync-worker run")]
+    problems = [_from_line(dead_letter_topic, line) for line in await log.dead_letter_problems()]
+    return [*checks, *ok_unless(AREA, dead_letter_topic, problems, message="keeps dead letters for ever")]
 
 
 def data_topic_problems(name: str, topic: TopicFacts) -> Iterator[Check]:
@@ -57,7 +44,7 @@ def data_topic_problems(name: str, topic: TopicFacts) -> Iterator[Check]:
             name,
             Verdict.ERROR,
             f"cleanup.policy is {topic.cleanup_policy}: compaction removes deletes that an outage kept from being read",
-            f"kafka-configs --alter --entity-type topics --entity-name {name} --add-config cleanup.policy=delete",
+            f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete",
         )
     if topic.partitions > 1:
         yield Check(
@@ -69,23 +56,6 @@ def data_topic_problems(name: str, topic: TopicFacts) -> Iterator[Check]:
         )
 
 
-def dead_letter_problems(name: str, topic: TopicFacts, largest_record_bytes: int) -> Iterator[Check]:
-    """What of the dead-letter topic would lose a failure."""
-    alter = f"kafka-configs --alter --entity-type topics --entity-name {name} --add-config"
-    if topic.cleanup_policy != "delete" or topic.retention_ms != -1:
-        yield Check(
-            AREA,
-            name,
-            Verdict.ERROR,
-            f"cleanup.policy={topic.cleanup_policy}, retention.ms={topic.retention_ms}: dead letters would vanish unread",
-            f"{alter} cleanup.policy=delete,retention.ms=-1",
-        )
-    needed = largest_record_bytes + ENVELOPE_ROOM_BYTES
-    if largest_record_bytes and topic.max_message_bytes < needed:
-        yield Check(
-            AREA,
-            name,
-            Verdict.ERROR,
-            f"max.message.bytes={topic.max_message_bytes}: a record of the data topics' largest size could not be dead-lettered",
-            f"{alter} max.message.bytes={needed}",
-        )
+def _from_line(topic: str, line: str) -> Check:
+    message, _, remedy = line.rpartition("; ")
+    return Check(AREA, topic, Verdict.ERROR, message, remedy)

@@ -10,6 +10,7 @@ import pytest
 
 from sync_worker.errors import SyncWorkerError
 from sync_worker.operations.connector import (
+    SECRET,
     ConnectorState,
     TaskState,
     apply_connector,
@@ -36,8 +37,8 @@ class World:
     async def config(self, name: str) -> Mapping[str, str] | None:
         return self.live
 
-    async def put_config(self, name: str, config: Mapping[str, str]) -> None:
-        self.calls.append("put")
+    async def apply(self, name: str, config: Mapping[str, str]) -> None:
+        self.calls.append("apply")
 
     async def state(self, name: str) -> ConnectorState | None:
         return self.current
@@ -74,25 +75,33 @@ async def test_the_publication_is_there_before_the_connector() -> None:
     """A connector that starts without its publication fails; and no secret reaches the audit log."""
     world = World(missing=["publication shop"])
     report = await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
-    assert world.calls == ["prepare", "audit", "put"]
+    assert world.calls == ["prepare", "audit", "apply"]
     assert (report.created, report.made) == (True, ("publication shop",))
     assert "SECRET" not in str(world.audited)
 
 
 async def test_applying_again_changes_nothing() -> None:
-    """Connect restarts a connector whose configuration is put: an equal one is not."""
-    world = World(live={**CONFIG, "name": "shop"})
+    """Connect restarts the tasks of a connector whose configuration is put: one that runs as declared is left alone."""
+    world = World(live={**CONFIG, "database.password": SECRET, "name": "shop"}, current=RUNNING)
     report = await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
     assert world.calls == ["prepare"]
     assert (report.created, report.changed) == (False, ())
 
 
+async def test_one_that_does_not_run_is_applied_again() -> None:
+    """Its password may have changed, which Connect does not show."""
+    failed = ConnectorState("RUNNING", "w", "", (TaskState(0, "FAILED", "w", "password authentication failed"),))
+    world = World(live={**CONFIG, "database.password": SECRET}, current=failed)
+    await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
+    assert world.calls[-1] == "apply"
+
+
 async def test_what_changes_is_named_without_its_value() -> None:
-    """Added, changed and removed options are named."""
-    world = World(live={"connector.class": "postgres", "database.password": "old", "gone": "1"})
+    """Changed and removed options are named."""
+    world = World(live={"connector.class": "mysql", "database.password": SECRET, "gone": "1"}, current=RUNNING)
     report = await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
-    assert report.changed == ("database.password", "gone")
-    assert world.calls[-1] == "put"
+    assert report.changed == ("connector.class", "gone")
+    assert world.calls[-1] == "apply"
 
 
 @pytest.mark.parametrize(
