@@ -58,7 +58,7 @@ class Index:
         return sorted(self.documents.items(), key=lambda item: item[1].position)
 
     def stats(self, is_indexing: bool) -> dict[str, Any]:
-        fields = Counter(name for stored in self.documents.values() for name in _distribution(stored.fields))
+        fields = Counter(name for stored in self.documents.values() for name in stored.fields if name != "_vectors")
         count = len(self.documents)
         size = 4096 * -(-sum(24 + 12 * len(stored.fields) for stored in self.documents.values()) // 4096)
         return {
@@ -118,19 +118,6 @@ class Index:
         """Raises ApiError `invalid_document_filter`."""
         test = compile_filter(filter_value, filterable_patterns(self.settings), "invalid_document_filter")
         return [uid for uid, stored in self.documents.items() if test(stored.fields)]
-
-
-def _distribution(fields: Document) -> Iterable[str]:
-    """Field names as the distribution counts them: members of objects too, under dotted names."""
-    found = set()
-    stack: list[tuple[str, Any]] = [(name, value) for name, value in fields.items() if name != "_vectors"]
-    while stack:
-        name, value = stack.pop()
-        found.add(name)
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, dict):
-                stack.extend((f"{name}.{key}", inner) for key, inner in part.items())
-    return found
 
 
 def _primary_key_exists(primary_key: str) -> ApiError:

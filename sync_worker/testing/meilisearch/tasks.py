@@ -197,6 +197,7 @@ class Batch:
                 "status": dict(Counter(task.status for task in tasks)),
                 "types": dict(Counter(task.type for task in tasks)),
                 "indexUids": dict(Counter(task.index_uid for task in tasks if task.index_uid)),
+                "progressTrace": {},
             },
             **times,
             "batchStrategy": self.strategy,
@@ -277,7 +278,7 @@ class TaskQuery:
             "canceledBy": lambda values: str(task.canceled_by) in values,
             "statuses": lambda values: task.status in values,
             "types": lambda values: task.type in values,
-            "indexUids": lambda values: task.index_uid in values,
+            "indexUids": lambda values: not values.isdisjoint(task.index_uids()),
         }
         return all(tests[name](values) for name, values in self.filters.items()) and self._in_dates(task)
 

@@ -1,0 +1,24 @@
+"""Both sides answer every recorded exchange as the real server did."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from harness import Server
+from recordings import Replay, scenarios
+
+SCENARIOS = scenarios()
+
+
+@pytest.fixture(scope="session")
+def differences(fresh_server: Server) -> dict[str, list[str]]:
+    """All scenarios, played once in their recorded order: later ones see what earlier ones left behind."""
+    with httpx.Client(base_url=fresh_server.url, timeout=120) as client:
+        replay = Replay(client, fresh_server.master_key)
+        return {scenario.name: replay.play(scenario) for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+def test_answers_as_recorded(differences: dict[str, list[str]], scenario: str) -> None:
+    """Nothing but times, durations, sizes and uids of batches and requests may differ from the recording."""
+    assert differences[scenario] == []
