@@ -65,7 +65,7 @@ class ConnectClient:
             ConfigurationError: Connect refuses the configuration (all of its reasons), or the task fails with it.
             ConnectUnavailable: the task does not run within `timeout_s`.
         """
-        if problems := await self.validate(config):
+        if problems := await self.validate(name, config):
             raise ConfigurationError(problems, remedy="mend the configuration and run `sync-worker connector apply` again")
         failed_before = any(task.failed for task in status.tasks) if (status := await self._status_or_none(name)) else False
         await self._request("PUT", f"/connectors/{_path(name)}/config", json=dict(config))
@@ -73,10 +73,10 @@ class ConnectClient:
             await self.restart(name, only_failed=True)
         return await self._running(name, timeout_s, steady_s, stale=failed_before)
 
-    async def validate(self, config: Mapping[str, str]) -> list[str]:
+    async def validate(self, name: str, config: Mapping[str, str]) -> list[str]:
         """Connect's own findings, one line each: it knows every option and tries the database. Nothing is changed."""
         plugin = config.get("connector.class", CONNECTOR_CLASS)
-        answer = await self._request("PUT", f"/connector-plugins/{_path(plugin)}/config/validate", json=dict(config))
+        answer = await self._request("PUT", f"/connector-plugins/{_path(plugin)}/config/validate", json={**config, "name": name})
         if not isinstance(answer, dict):
             raise _not_connect(self._url)
         return [
