@@ -122,10 +122,9 @@ def fresh_index_prefix(meilisearch_stack: Stack, fresh_name: Callable[[str], str
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> Iterator[None]:
     """The very last line of a run says what of it was real."""
-    result = yield
-    if config.get_verbosity() >= 0 and (line := config.stash.get(REAL, None)):
+    yield
+    if line := config.stash.get(REAL, None):
         print(line)
-    return result
 
 
 def _to_terminal(config: pytest.Config) -> Callable[[str], None]:

@@ -7,7 +7,8 @@ import contextlib
 import httpx
 import psycopg
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from sync_worker.testing.stack import Stack
 
@@ -53,7 +54,7 @@ def test_postgres_is_ready_for_logical_decoding(stack: Stack) -> None:
     """Debezium needs wal_level=logical; the state database lies beside the source."""
     with psycopg.connect(stack.database_url) as connection:
         assert connection.execute("SHOW wal_level").fetchone() == ("logical",)
-    with psycopg.connect(stack.state_url.replace("postgresql+psycopg", "postgresql")) as connection:
+    with psycopg.connect(stack.state_url) as connection:
         assert connection.info.dbname == "sync_worker"
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 
@@ -16,10 +15,8 @@ from sync_worker.testing.stack.jars import cache_folder, fetch, read_list
 from sync_worker.testing.stack.kafka import Broker, Connect, broker_answers, connect_answers
 from sync_worker.testing.stack.model import Stack
 from sync_worker.testing.stack.part import Kind, OutsidePart, Part, checkout
-from sync_worker.testing.stack.place import Place
+from sync_worker.testing.stack.place import PORT_VARIABLE, Place
 from sync_worker.testing.stack.process import Daemon, StackError
-
-CONTAINERS_NOTE = "containers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +39,9 @@ class Assembly:
         self._parts = parts
         self._say = say
         self._containers = use_containers(environment)
-        self._variables: dict[str, str] = {}
-        self._compose = Compose(place.home, self._variables)
+        self._compose = Compose(place.home)
 
     def stack(self) -> Stack:
-        if self._containers:
-            self._place.note({CONTAINERS_NOTE: "1"})
         source = self._postgres()
         broker = self._kafka()
         connect = self._connect(broker)
@@ -59,7 +53,7 @@ class Assembly:
             meili_url=sink.url,
             meili_key=key,
             state_url=self._state_url(source),
-            connect_database_address=source.seen_by_connect,
+            connect_database_url=source.seen_by_connect,
             connect_kafka_bootstrap=broker.seen_by_connect,
             postgres=source.part,
             kafka=broker.part,
@@ -67,29 +61,36 @@ class Assembly:
             meilisearch=sink.part,
         )
 
+    def start_containers(self, parts: Sequence[Part]) -> None:
+        """Start all containers in one go: several `docker compose up` at once get in each other's way."""
+        missing = [part.name for part in parts if part.kind is Kind.CONTAINER and not part.is_running()]
+        if missing:
+            self._say(f"starting containers: {', '.join(missing)}")
+            self._compose.up(missing)
+
+    @property
+    def given(self) -> Collection[str]:
+        """Names of the variables that came from outside."""
+        return self._given
+
     def _postgres(self) -> _Address:
         if url := self._given.get("DATABASE_URL"):
-            parts = urlsplit(url)
-            return _Address(
-                OutsidePart("postgres", partial(_database_answers, url)), url, f"{parts.hostname}:{parts.port or 5432}"
-            )
-        password = self._place.secret("postgres")
+            return _Address(OutsidePart("postgres", partial(_database_answers, url)), url, url)
+        password = self._secret("postgres", "POSTGRES_PASSWORD")
         port = self._port("postgres")
         native = postgres.Postgres(self._place.home, port, password)
         url = native.url(postgres.SOURCE_DATABASE)
         if self._containers:
-            self._variables |= {"POSTGRES_PASSWORD": password}
-            return _Address(ContainerPart(self._compose, "postgres", native.answers), url, "postgres:5432")
-        return _Address(native, url, f"127.0.0.1:{port}")
+            inside = url.replace(f"127.0.0.1:{port}", "postgres:5432")
+            return _Address(ContainerPart(self._compose, "postgres", native.answers), url, inside)
+        return _Address(native, url, url)
 
     def _state_url(self, source: _Address) -> str:
         if url := self._given.get("STATE_URL"):
             return url
         if source.part.kind is Kind.OUTSIDE:
-            return f"sqlite+aiosqlite:///{self._place.home / 'state.db'}"
-        return source.url.replace("postgresql://", "postgresql+psycopg://", 1).removesuffix(postgres.SOURCE_DATABASE) + (
-            postgres.STATE_DATABASE
-        )
+            return f"sqlite:///{self._place.home / 'state.db'}"
+        return source.url.removesuffix(postgres.SOURCE_DATABASE) + postgres.STATE_DATABASE
 
     def _kafka(self) -> _Address:
         if servers := self._given.get("KAFKA_BOOTSTRAP_SERVERS"):
@@ -119,12 +120,11 @@ class Assembly:
         if choice.kind is Kind.OUTSIDE:
             url, key = self._given["MEILI_URL"].rstrip("/"), self._given.get("MEILI_API_KEY", "")
             return _Address(OutsidePart("meilisearch", partial(meilisearch.meilisearch_answers, url, key)), url, url), key
-        key = self._place.secret("meilisearch")
+        key = self._secret("meilisearch", "MEILI_MASTER_KEY")
         port = self._port("meili", of="meilisearch")
         url = f"http://127.0.0.1:{port}"
         part: Part
         if choice.kind is Kind.CONTAINER:
-            self._variables |= {"MEILI_MASTER_KEY": key}
             part = ContainerPart(self._compose, "meilisearch", partial(meilisearch.meilisearch_answers, url, key))
         elif choice.kind is Kind.DOUBLE:
             part = meilisearch.Double(self._place.home, port, key)
@@ -138,8 +138,17 @@ class Assembly:
         part = of or name
         ours = self._compose.is_running(part) if self._containers else Daemon(self._place.home, part).process() is not None
         port = self._place.port(name, taken_by_us=ours)
-        self._variables[f"SYNC_WORKER_STACK_{name.upper()}_PORT"] = str(port)
+        if self._containers:
+            self._compose.set({PORT_VARIABLE.format(name.upper()): str(port)})
         return port
+
+    def _secret(self, name: str, variable: str) -> str:
+        """A secret of this stack. For containers, compose prefers the environment's variable to ours, so we do as well."""
+        if not self._containers:
+            return self._place.secret(name)
+        secret = self._given.get(variable) or self._place.secret(name)
+        self._compose.set({variable: secret})
+        return secret
 
     def _jars(self, name: str) -> Sequence[Path]:
         if not {"kafka", "connect"} & set(self._parts):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sync_worker.testing.stack.part import Kind, checkout, wait_until
@@ -37,57 +35,47 @@ def docker_answers() -> bool:
 
 
 class Compose:
-    """One compose project of our own for each stack's folder, so that two checkouts do not meet."""
+    """One compose project of our own for each stack's folder, so that two checkouts do not meet.
 
-    def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
-        self._variables = variables
+    Args:
+        home: the stack's folder; ports and secrets are handed over in a file there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._file = home / "compose.env"
         self._project = f"sync-worker-{hashlib.sha256(str(home).encode()).hexdigest()[:10]}"
+
+    def set(self, variables: Mapping[str, str]) -> None:
+        """Remember variables of docker-compose.yml, for this and every later command."""
+        known = dict(line.split("=", 1) for line in self._file.read_text().splitlines()) if self._file.exists() else {}
+        known |= {"COMPOSE_PROJECT_NAME": self._project, **variables}
+        self._file.touch(mode=0o600)
+        self._file.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
 
     def up(self, services: Sequence[str]) -> None:
         """Create and start services through testcontainers; returns once all are healthy."""
         # Only a development install has it, and only Docker needs it.
         from testcontainers.compose import DockerCompose
 
-        with self._environment():
-            DockerCompose(context=checkout(), services=list(services), wait=True).start()
+        try:
+            DockerCompose(context=checkout(), env_file=str(self._file), services=list(services), wait=True).start()
+        except subprocess.CalledProcessError as error:
+            raise StackError(f"`docker compose up {' '.join(services)}` failed") from error
 
     def run(self, *words: str) -> str:
-        command = ["docker", "compose", *words]
-        done = subprocess.run(
-            command,
-            cwd=checkout(),
-            env=self._all_variables(),
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        command = ["docker", "compose", "--env-file", str(self._file), *words]
+        done = subprocess.run(command, cwd=checkout(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
             raise StackError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
         return done.stdout
 
     def is_running(self, service: str) -> bool:
-        return bool(self.run("ps", "--status", "running", "--quiet", service).strip())
+        return self._file.exists() and bool(self.run("ps", "--status", "running", "--quiet", service).strip())
 
-    def down(self) -> None:
-        self.run("down", "--remove-orphans", "--timeout", "15")
-
-    def remove(self) -> None:
-        self.run("down", "--remove-orphans", "--volumes", "--timeout", "5")
-
-    def _all_variables(self) -> dict[str, str]:
-        return {**os.environ, **self._variables, "COMPOSE_PROJECT_NAME": self._project}
-
-    @contextlib.contextmanager
-    def _environment(self) -> Iterator[None]:
-        """testcontainers passes on the process's environment and takes none."""
-        before = dict(os.environ)
-        os.environ.update(self._all_variables())
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+    def down(self, *, with_data: bool = False) -> None:
+        """Stop and remove the containers of this stack, where it has any."""
+        if self._file.exists():
+            self.run("down", "--remove-orphans", "--timeout", "15", *(["--volumes"] if with_data else []))
 
 
 class ContainerPart:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sync_worker.testing.stack import meilisearch, postgres
-from sync_worker.testing.stack.assembly import CONTAINERS_NOTE, Assembly
+from sync_worker.testing.stack.assembly import Assembly
 from sync_worker.testing.stack.containers import Compose
 from sync_worker.testing.stack.jars import to_stderr
 from sync_worker.testing.stack.model import PARTS, Stack
@@ -43,13 +43,15 @@ def up(
     """
     place = Place(home)
     with place.locked():
-        stack = Assembly(place, os.environ if environment is None else environment, parts, say).stack()
+        assembly = Assembly(place, os.environ if environment is None else environment, parts, say)
+        stack = assembly.stack()
         wanted = [part for part in stack.parts if part.name in parts]
+        assembly.start_containers(wanted)
         with ThreadPoolExecutor(len(PARTS)) as pool:
             for started in [pool.submit(_start, part, say) for part in wanted]:
                 started.result()
         if set(parts) == set(PARTS):
-            place.write_env(stack.environment)
+            place.write_env(stack.environment, given=assembly.given)
     if stack.meilisearch in wanted and not stack.has_real_meilisearch:
         say(f"meilisearch: THIS IS A PROTOCOL DOUBLE, not a server. For a real one {meilisearch.HOW_TO_GET_THE_REAL_ONE}")
     return stack
@@ -65,8 +67,7 @@ def down(home: Path, *, say: Callable[[str], None] = to_stderr) -> None:
         running = [daemon for daemon in daemons if daemon.process()]
         with ThreadPoolExecutor(len(daemons)) as pool:
             list(pool.map(lambda daemon: _stop(daemon, say), running))
-        if place.noted(CONTAINERS_NOTE):
-            Compose(home, {}).down()
+        Compose(home).down()
         for process in marked_processes(str(home)):
             with contextlib.suppress(Exception):
                 process.kill()
@@ -76,8 +77,8 @@ def down(home: Path, *, say: Callable[[str], None] = to_stderr) -> None:
 def remove(home: Path) -> None:
     """Take it down and remove its folder with all data."""
     down(home, say=lambda _: None)
-    if Place(home).noted(CONTAINERS_NOTE):
-        Compose(home, {}).remove()
+    if home.exists():
+        Compose(home).down(with_data=True)
     Place(home).remove()
 
 
@@ -118,7 +119,7 @@ def status(home: Path) -> list[str]:
         if kind is None:
             continue
         if kind == Kind.CONTAINER:
-            state = "running" if Compose(home, {}).is_running(name) else "NOT RUNNING"
+            state = "running" if Compose(home).is_running(name) else "NOT RUNNING"
         elif kind == Kind.OUTSIDE:
             state = "not ours"
         else:

@@ -15,11 +15,11 @@ class Stack:
 
     Attributes:
         database_url: the source, `postgresql://…`, a superuser.
-        state_url: the state database, as SQLAlchemy writes it.
+        state_url: the state database, `postgresql://…` or `sqlite:///…`.
         meili_key: Meilisearch's master key.
-        connect_database_address: `host:port` of the source as Connect reaches it, for `database.hostname` and `database.port`.
-        connect_kafka_bootstrap: Kafka as Connect reaches it, for `signal.kafka.bootstrap.servers`. Both differ from what the
-            host sees only where the parts are containers.
+        connect_database_url: the source as Connect reaches it: `connector.database_url` of the configuration.
+        connect_kafka_bootstrap: Kafka as Connect reaches it: `connector.bootstrap_servers`. Both differ from what the host sees
+            only where the parts are containers.
     """
 
     kafka_bootstrap: str
@@ -28,7 +28,7 @@ class Stack:
     meili_url: str
     meili_key: str
     state_url: str
-    connect_database_address: str
+    connect_database_url: str
     connect_kafka_bootstrap: str
     postgres: Part
     kafka: Part
@@ -49,7 +49,7 @@ class Stack:
             "MEILI_URL": self.meili_url,
             "MEILI_API_KEY": self.meili_key,
             "STATE_URL": self.state_url,
-            "CONNECT_DATABASE_ADDRESS": self.connect_database_address,
+            "CONNECT_DATABASE_URL": self.connect_database_url,
             "CONNECT_KAFKA_BOOTSTRAP_SERVERS": self.connect_kafka_bootstrap,
             "SYNC_WORKER_STACK_POSTGRES": str(self.postgres.kind),
             "SYNC_WORKER_STACK_KAFKA": str(self.kafka.kind),

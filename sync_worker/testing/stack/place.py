@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from sync_worker.testing.stack.part import free_port, port_is_free
@@ -64,12 +64,10 @@ class Place:
     def note(self, more: Mapping[str, str]) -> None:
         self._write(self._notes_file, json.dumps(self._notes() | dict(more), indent=1))
 
-    def noted(self, name: str) -> str | None:
-        return self._notes().get(name)
-
-    def write_env(self, values: Mapping[str, str]) -> None:
+    def write_env(self, values: Mapping[str, str], *, given: Collection[str]) -> None:
+        """Write the file `env`, and remember which of its values are this stack's own and not `given` from outside."""
         self._write(self.home / "env", "".join(f"{name}={value}\n" for name, value in values.items()))
-        self.note({f"env.{name}": value for name, value in values.items()})
+        self.note({f"env.{name}": "" if name in given else value for name, value in values.items()})
 
     def read_env(self) -> dict[str, str]:
         """What a running stack wrote; empty where there is none."""
@@ -80,7 +78,7 @@ class Place:
     def given_from_outside(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The environment without what this stack's own `env` file once put there: a shell may have read it."""
         notes = self._notes()
-        return {name: value for name, value in environment.items() if notes.get(f"env.{name}") != value}
+        return {name: value for name, value in environment.items() if value and notes.get(f"env.{name}") != value}
 
     def remove_env(self) -> None:
         (self.home / "env").unlink(missing_ok=True)
