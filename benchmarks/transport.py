@@ -9,12 +9,12 @@ payload of 20 MB and for one of 200 bytes, wall and CPU time per request and the
 from __future__ import annotations
 
 import asyncio
-import logging
 import multiprocessing
 import socket
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from multiprocessing.connection import Connection
 
 import aiohttp
@@ -22,8 +22,6 @@ import httpx
 import meilisearch
 
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
-
-logging.disable(logging.INFO)
 
 ANSWER = (
     b'{"taskUid":1,"indexUid":"i","status":"enqueued","type":"documentAdditionOrUpdate","enqueuedAt":"2026-01-01T00:00:00.5Z"}'
@@ -64,7 +62,8 @@ def serve(announce: Connection) -> None:
 Post = Callable[[bytes], Awaitable[object]]
 
 
-async def bare_socket(port: int) -> Post:
+@asynccontextmanager
+async def bare_socket(port: int) -> AsyncIterator[Post]:
     loop = asyncio.get_running_loop()
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,19 +77,23 @@ async def bare_socket(port: int) -> Post:
         while missing:
             missing -= len(await loop.sock_recv(connection, missing))
 
-    return post
+    yield post
+    connection.close()
 
 
-async def pooled_httpx(port: int) -> Post:
+@asynccontextmanager
+async def pooled_httpx(port: int) -> AsyncIterator[Post]:
     client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, trust_env=False)
 
     async def post(body: bytes) -> object:
         return (await client.post(PATH, content=body)).json()
 
-    return post
+    yield post
+    await client.aclose()
 
 
-async def pooled_aiohttp(port: int) -> Post:
+@asynccontextmanager
+async def pooled_aiohttp(port: int) -> AsyncIterator[Post]:
     session = aiohttp.ClientSession(headers=HEADERS, trust_env=False)
     url = f"http://127.0.0.1:{port}{PATH}"
 
@@ -98,25 +101,29 @@ async def pooled_aiohttp(port: int) -> Post:
         async with session.post(url, data=body) as answer:
             return await answer.json()
 
-    return post
+    yield post
+    await session.close()
 
 
-async def official_client(port: int) -> Post:
+@asynccontextmanager
+async def official_client(port: int) -> AsyncIterator[Post]:
     index = meilisearch.Client(f"http://127.0.0.1:{port}", "key").index("i")
 
     async def post(body: bytes) -> object:
         return await asyncio.to_thread(index.add_documents_ndjson, body)
 
-    return post
+    yield post
 
 
-async def our_sink(port: int) -> Post:
+@asynccontextmanager
+async def our_sink(port: int) -> AsyncIterator[Post]:
     sink = MeilisearchSink(f"http://127.0.0.1:{port}", "key")
 
     async def post(body: bytes) -> object:
         return await sink.write("i", body, metadata="m")
 
-    return post
+    yield post
+    await sink.close()
 
 
 async def measure(post: Post, body: bytes, rounds: int) -> tuple[float, float]:
@@ -131,13 +138,17 @@ async def measure(post: Post, body: bytes, rounds: int) -> tuple[float, float]:
     return statistics.median(walls), (time.process_time() - cpu) / rounds
 
 
-async def run(make: Callable[[int], Awaitable[Post]], port: int, body: bytes, rounds: int) -> tuple[float, float]:
-    return await measure(await make(port), body, rounds)
+Client = Callable[[int], AbstractAsyncContextManager[Post]]
+
+
+async def run(make: Client, port: int, body: bytes, rounds: int) -> tuple[float, float]:
+    async with make(port) as post:
+        return await measure(post, body, rounds)
 
 
 def main() -> None:
     """Measure every client against its own server process, so that connections of one don't wait for another's."""
-    clients = {
+    clients: dict[str, Client] = {
         "bare socket": bare_socket,
         "httpx": pooled_httpx,
         "aiohttp": pooled_aiohttp,

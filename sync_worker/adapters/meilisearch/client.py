@@ -24,8 +24,8 @@ UIDS_PER_REQUEST = 600
 INDEX_TASK_TYPES = (
     "documentAdditionOrUpdate,documentEdition,documentDeletion,settingsUpdate,indexCreation,indexUpdate,indexDeletion"
 )
-"""Asked for by name where a limit counts: the server applies the limit first and takes away tasks that concern several indexes
-afterwards, so that one swap among the newest tasks would make a page look like the last one."""
+"""Asked for by name where a limit counts: the server applies the limit first and takes away what concerns several indexes
+afterwards, so that a cut-over and its rollback at the end of the history would make a page of one come back empty."""
 
 
 class MeilisearchSink:

@@ -1,7 +1,7 @@
 """One pooled keep-alive connection to one Meilisearch: bytes out, JSON in, foreign exceptions translated.
 
-aiohttp was measured against httpx and the official client (`benchmarks/transport.py`): alike for 20 MB, a quarter of the
-time for a small write or a look at tasks, of which there are many while the worker is busy.
+aiohttp was measured against httpx and the official client (`benchmarks/transport.py`): alike for 20 MB, a quarter of the time
+or less for a small write or a look at tasks, of which there are many while the worker is busy.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ async def test_no_tasks_is_no_request(script: Any) -> None:
 
 
 async def test_a_page_of_tasks_counts_those_of_one_index_only(script: Any) -> None:
-    """The server limits first and takes swaps away afterwards, so kinds are named: else one swap hides the newest task."""
+    """The server limits first and takes swaps away afterwards, so kinds are named: else swaps hide the newest task."""
     script.on("GET /tasks", {"results": [TASK]})
     sink = MeilisearchSink(script.url, "secret")
     await sink.tasks_from("cities", 5, limit=9)
