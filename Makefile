@@ -1,0 +1,75 @@
+# Everything a developer does. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STACK := $(BIN)/python -m sync_worker.testing.stack
+INSTALLED := $(VENV)/.installed
+LINTERS := $(VENV)/.linters
+SHELL := /bin/bash
+# docker-compose.yml demands these; any value does for checking it.
+COMPOSE_CHECK := POSTGRES_PASSWORD=checked MEILI_MASTER_KEY=checked $(BIN)/docker-compose -f docker-compose.yml config --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help venv up down status demo test unit bench lint format jars
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED) ## Make .venv with everything in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: say which to use, as in make PYTHON=python3.13 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,dev]'
+	@touch $@
+
+$(LINTERS): $(INSTALLED)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
+	@touch $@
+
+up: $(INSTALLED) ## Start PostgreSQL, Kafka, Connect and Meilisearch, detached; addresses in .local/env
+	@$(STACK) up
+
+down: $(INSTALLED) ## Stop them; data stays in .local
+	@$(STACK) down
+
+status: $(INSTALLED) ## Say which of them run
+	@$(STACK) status
+
+demo: $(INSTALLED) ## Show the whole chain at work (ROWS=all for all 234,908 cities)
+	@$(BIN)/python -m sync_worker.testing.demo
+
+test: $(INSTALLED) ## Run all tests: unit tests on every Python here, then everything that needs the stack
+	@$(BIN)/python .ci/unit.py
+	@$(BIN)/pytest tests --ignore=tests/unit
+
+unit: $(INSTALLED) ## Run the unit tests; they need nothing and take seconds
+	@$(BIN)/pytest -q tests/unit
+
+bench: $(INSTALLED) ## Measure against the parts underneath; writes .local/bench.json
+	@$(BIN)/python -m benchmarks
+
+lint: $(LINTERS) ## Check style, types, import rules, and every file that deploys something
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict docker-compose.yml deploy .github
+	$(BIN)/shellcheck .ci/run
+	$(BIN)/hadolint deploy/Dockerfile
+	$(COMPOSE_CHECK)
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/kubernetes-validate --strict deploy/kubernetes/*.yaml
+
+format: $(LINTERS) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+jars: ## Write deploy/local/jars anew from pom.xml; needs mvn
+	@$(PYTHON) deploy/local/write_jar_lists.py
