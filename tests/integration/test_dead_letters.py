@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -34,8 +33,8 @@ def bootstrap(stack: HasKafka) -> str:
 
 
 @pytest.fixture
-def topic() -> str:
-    return f"letters-{uuid.uuid4().hex}"
+def topic(fresh_topic: str) -> str:
+    return fresh_topic
 
 
 @pytest.fixture

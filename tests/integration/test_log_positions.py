@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Protocol
 
@@ -35,17 +36,20 @@ def log(bootstrap: str, group: str) -> KafkaLog:
 
 
 @pytest.fixture
-async def topic(bootstrap: str) -> str:
-    name = f"positions-{uuid.uuid4().hex}"
-    assert await KafkaTopics(bootstrap, {}).create(name, 2, {"retention.ms": "-1"})
-    return name
+async def topic(bootstrap: str, fresh_topic: str) -> str:
+    assert await KafkaTopics(bootstrap, {}).create(fresh_topic, 2, {"retention.ms": "-1"})
+    return fresh_topic
 
 
 async def test_a_recreated_topic_has_another_id(bootstrap: str, log: KafkaLog, topic: str) -> None:
     """The name stays, the id does not: that is how a replaced log is noticed (rule 14)."""
     before = (await log.topic_ids([topic]))[topic]
     assert (await log.topic_ids([topic]))[topic] == before
-    AdminClient({"bootstrap.servers": bootstrap}).delete_topics([topic])[topic].result(10)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([topic])[topic].result(10)
+    async with asyncio.timeout(10):
+        while await log.topic_ids([topic]):
+            pass
     assert await KafkaTopics(bootstrap, {}).create(topic, 2, {})
     assert (await log.topic_ids([topic]))[topic] not in ("", before)
 
@@ -98,7 +102,8 @@ async def test_topic_facts_are_the_brokers(bootstrap: str, topic: str) -> None:
     topics = KafkaTopics(bootstrap, {})
     assert await topics.create(topic, 7, {"retention.ms": "1"}) is False
     facts = (await topics.describe([topic]))[topic]
-    described = AdminClient({"bootstrap.servers": bootstrap}).describe_topics(TopicCollection([topic]))[topic].result(10)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    described = admin.describe_topics(TopicCollection([topic]))[topic].result(10)
     assert facts.topic_id == str(described.topic_id)
     assert (facts.partitions, facts.retention_ms, facts.cleanup_policy) == (2, -1, "delete")
     assert facts.in_sync == facts.replication >= 1

@@ -100,7 +100,8 @@ async def test_an_end_behind_the_log_is_the_log_end(bootstrap: str, log: Log, pa
 async def test_what_retention_took_is_skipped(bootstrap: str, log: Log, partition: TopicPartition) -> None:
     """The range begins at the log's start, where that has moved into it."""
     write(bootstrap, partition, [b"x"] * 10)
-    [deleted] = AdminClient({"bootstrap.servers": bootstrap}).delete_records([KafkaPartition(partition.topic, 0, 6)]).values()
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    [deleted] = admin.delete_records([KafkaPartition(partition.topic, 0, 6)]).values()
     deleted.result(10)
     assert offsets(await read(log, partition, 0, 8)) == [6, 7]
     assert await read(log, partition, 0, 5) == []
@@ -131,11 +132,11 @@ async def test_an_open_transaction_is_told_and_not_taken_for_the_end(bootstrap: 
     assert offsets(await read(log, partition, 0, 3)) == [0, 1, 2]
 
 
-async def test_compacted_offsets_are_passed(bootstrap: str, log: Log) -> None:
+async def test_compacted_offsets_are_passed(bootstrap: str, log: Log, fresh_topic: str) -> None:
     """What compaction took is not waited for, also where a whole range of it is gone."""
-    partition = await new_topic(
-        bootstrap, cleanup_policy="compact", segment_ms="100", min_cleanable_dirty_ratio="0.001", max_compaction_lag_ms="100"
-    )
+    eager = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "100"}
+    assert await KafkaTopics(bootstrap, {}).create(fresh_topic, 1, {"cleanup.policy": "compact", **eager})
+    partition = TopicPartition(fresh_topic, 0)
     for _ in range(5):
         write(bootstrap, partition, [b"old"] * 20)
     async with asyncio.timeout(90):
@@ -175,8 +176,10 @@ async def test_a_reader_left_in_the_middle_leaves_nothing_behind(bootstrap: str,
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(10):
-        while any(thread.name.startswith("kafka-read") for thread in threading.enumerate()):
-            await asyncio.sleep(0.01)
-    groups = AdminClient({"bootstrap.servers": bootstrap}).list_consumer_groups().result(10).valid
+    for thread in threading.enumerate():
+        if thread.name.startswith("kafka-read"):
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    groups = admin.list_consumer_groups().result(10).valid
     assert not [found.group_id for found in groups if found.group_id.startswith("ranges-read-")]

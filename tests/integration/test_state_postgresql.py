@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 import pytest
@@ -22,18 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "state"))  # the sui
 from state_suite import LETTER, StateSuite, failure
 
 
-class HasState(Protocol):
-    state_url: str
-
-
 @pytest.fixture
-def url(stack: HasState) -> Iterator[str]:
-    """An empty database of this test's own."""
-    name = f"state_{uuid.uuid4().hex}"
-    with psycopg.connect(stack.state_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield stack.state_url.rpartition("/")[0] + f"/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def url(fresh_database: str) -> str:
+    return fresh_database
 
 
 class TestPostgreSQL(StateSuite):

@@ -16,7 +16,15 @@ _CREDENTIALS = frozenset(
         KafkaError.SECURITY_DISABLED,
     }
 )
-_SETTINGS = frozenset({KafkaError._INVALID_ARG, KafkaError._UNSUPPORTED_FEATURE, KafkaError.TOPIC_EXCEPTION})
+_SETTINGS = frozenset(
+    {
+        KafkaError._INVALID_ARG,
+        KafkaError._UNSUPPORTED_FEATURE,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+    }
+)
 
 # Rights can be taken from a running worker, so these hold it: the next attempt goes through once they are given back.
 _RIGHTS = frozenset(

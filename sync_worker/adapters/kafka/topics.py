@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType, TopicDescription  # type: ignore[attr-defined]
 
 from sync_worker.adapters.kafka.client import ANSWER_S, Administration
+from sync_worker.errors import LogUnavailable
+
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,21 @@ class KafkaTopics:
         }
 
     async def create(self, topic: str, partitions: int, configuration: Mapping[str, str]) -> bool:
-        """With the brokers' default replication. False where it was there already, whatever its configuration."""
+        """With the brokers' default replication. False where it was there already, whatever its configuration.
+
+        Returns once a broker shows the topic: the controller confirms it earlier.
+        """
         new = NewTopic(topic, num_partitions=partitions, replication_factor=-1, config=dict(configuration))
         made = await self._admin.ask(
             lambda client: client.create_topics([new], operation_timeout=ANSWER_S, request_timeout=ANSWER_S),
             f"creating the topic {topic}",
             leaving_out=[KafkaError.TOPIC_ALREADY_EXISTS],
         )
+        deadline = asyncio.get_running_loop().time() + ANSWER_S
+        while not await described_topics(self._admin, [topic]):
+            if asyncio.get_running_loop().time() > deadline:
+                raise LogUnavailable(f"Kafka made the topic {topic}, but no broker shows it after {ANSWER_S:.0f} s")
+            await asyncio.sleep(_LOOK_AGAIN_S)
         return topic in made
 
 
