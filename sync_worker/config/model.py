@@ -129,6 +129,11 @@ class MeilisearchSection(_Section):
         description="Key for the indexes `scratch-*`, on which documents that fail are told apart. Empty: that is done in place, "
         "which costs a batch of the live index for each attempt.",
     )
+    admin_key: SecretStr | None = Field(
+        None,
+        description="An administrator's key, with which the worker makes missing indexes when it starts. Better left out: "
+        "`sync-worker indexes create` makes them too, and the worker then holds no key that can.",
+    )
     compress: bool = Field(False, description="Send payloads gzipped: right over a slow network, wasted on a fast one.")
     max_payload_bytes: int = Field(
         90 * MIB,
@@ -206,6 +211,7 @@ class FloodGuardSection(_Section):
 class LogFormat(StrEnum):
     """How log lines look."""
 
+    AUTO = "auto"
     JSON = "json"
     CONSOLE = "console"
 
@@ -235,7 +241,9 @@ class WorkerSection(_Section):
     drain_s: float = Field(
         8.0, description="Seconds that SIGTERM leaves to finish what is in flight; the rest is read again later.", ge=0, le=60
     )
-    log_format: LogFormat = Field(LogFormat.JSON, description="`json` or `console`.")
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="`json`, `console`, or `auto`: `console` on a terminal and `json` elsewhere."
+    )
     log_level: LogLevel = Field(LogLevel.INFO, description="`debug`, `info`, `warning` or `error`.")
     flood_guard: FloodGuardSection = Field(
         default_factory=lambda: FloodGuardSection.model_validate({}), description="Table; see below."

@@ -19,9 +19,9 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
     """Hold the configuration against PostgreSQL, Kafka, Connect and Meilisearch, and name every mistake at once."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.check(wiring.read_config(config)))
+    report = within(timeout, verbs.check(build.read_config(config)))
     if json:
         print_json({"ok": report.ok, "checks": report.checks})
     else:
@@ -42,6 +42,6 @@ def _lines(report: CheckReport) -> list[Text]:
         )
         if check.remedy:
             lines.append(Text.assemble(" " * (area_width + subject_width + 6), ("do: ", "bold"), check.remedy))
-    errors, warnings = report.count("error"), report.count("warning")
+    errors, warnings = (sum(check.verdict == verdict for check in report.checks) for verdict in ("error", "warning"))
     lines.append(Text(f"{len(report.checks)} checks, {errors} errors, {warnings} warnings", style="bold"))
     return lines

@@ -13,14 +13,14 @@ app = typer.Typer(help="The configuration as the worker understands it.", no_arg
 @app.command()
 def show(config: ConfigOption = DEFAULT_CONFIG, debug: DebugOption = False) -> None:
     """Print the whole configuration as JSON, file and environment together. Secrets are masked."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    print_json(wiring.shown_config(wiring.read_config(config)))
+    print_json(verbs.shown_config(build.read_config(config)))
 
 
 @app.command()
 def schema(debug: DebugOption = False) -> None:
     """Print the JSON schema of the configuration file, for editors."""
-    from sync_worker import wiring
+    from sync_worker.wiring import verbs
 
-    print_json(wiring.config_schema())
+    print_json(verbs.config_schema())

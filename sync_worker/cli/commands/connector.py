@@ -18,9 +18,9 @@ def apply(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
     """Make the publication, the topics and the connector what the configuration says. Does nothing where they already are."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.apply_connector(wiring.read_config(config)))
+    report = within(timeout, verbs.apply_connector(build.read_config(config)))
     if json:
         print_json(report)
         return
@@ -33,9 +33,9 @@ def status(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
 ) -> None:
     """What Connect says of the connector and its tasks. Exit status 3 when it, or a task of it, does not run."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.connector_status(wiring.read_config(config)))
+    report = within(timeout, verbs.connector_status(build.read_config(config)))
     if json:
         print_json(report)
     elif report.state is None:
@@ -56,9 +56,9 @@ def restart(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
     """Restart the connector and all its tasks."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.restart_connector(wiring.read_config(config)))
+    report = within(timeout, verbs.restart_connector(build.read_config(config)))
     if json:
         print_json(report)
     else:
@@ -77,10 +77,10 @@ def delete(
     debug: DebugOption = False,
 ) -> None:
     """Delete the connector. What it leaves behind is named, with the way to drop it."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
     report = within(
-        timeout, wiring.delete_connector(wiring.read_config(config), drop_slot=drop_slot, drop_publication=drop_publication)
+        timeout, verbs.delete_connector(build.read_config(config), drop_slot=drop_slot, drop_publication=drop_publication)
     )
     if json:
         print_json(report)

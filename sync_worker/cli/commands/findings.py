@@ -19,9 +19,9 @@ def list_(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
 ) -> None:
     """Open findings with their evidence and remedy. Exit status 3 when there is one."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.list_findings(wiring.read_config(config)))
+    report = within(timeout, verbs.list_findings(build.read_config(config)))
     if json:
         print_json(report)
     elif not report.findings:
@@ -50,9 +50,9 @@ def clear(
     debug: DebugOption = False,
 ) -> None:
     """Declare a finding settled: the worker goes on where it held for it."""
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.clear_finding(wiring.read_config(config), kind=kind, subject=subject, reason=reason))
+    report = within(timeout, verbs.clear_finding(build.read_config(config), kind=kind, subject=subject, reason=reason))
     if json:
         print_json(report)
     else:

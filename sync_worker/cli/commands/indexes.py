@@ -33,10 +33,10 @@ def create(
 
     The worker's key may not create indexes: this needs an administrator's, from the file, from MEILI_MASTER_KEY, or typed in.
     """
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
     report = within(
-        timeout, wiring.create_indexes(wiring.read_config(config), instance=instance, admin_key=admin_key(admin_key_file))
+        timeout, verbs.create_indexes(build.read_config(config), instance=instance, admin_key=admin_key(admin_key_file))
     )
     if json:
         print_json(report)

@@ -31,15 +31,13 @@ def init(
     debug: DebugOption = False,
 ) -> None:
     """Read a table from the database's catalogue and write an index declaration with typed fields, ready to edit."""
-    from sync_worker import wiring
+    from sync_worker.wiring import verbs
 
-    report = within(timeout, wiring.init_declaration(table=table, database_url=database_url, config=config))
+    report = within(timeout, verbs.init_declaration(table=table, database_url=database_url, config=config))
     if json:
         print_json(report)
     elif report.written_to is None:
         print_lines(report.text.splitlines())
-    for note in report.notes:
-        stderr().print(f"note: {note}", soft_wrap=True)
     if report.written_to is not None:
         stderr().print(
             f"wrote [indexes.{report.name}] to {report.written_to}; next: edit it, then sync-worker check", soft_wrap=True

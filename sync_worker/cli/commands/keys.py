@@ -29,9 +29,9 @@ def keys(
     The first writes to the declared indexes and can't create one; the second makes and deletes scratch indexes only. The same
     keys come again while they exist. The administrator's key is read from the file, from MEILI_MASTER_KEY, or typed in.
     """
-    from sync_worker import wiring
+    from sync_worker.wiring import build, verbs
 
-    report = within(timeout, wiring.make_keys(wiring.read_config(config), instance=instance, admin_key=admin_key(admin_key_file)))
+    report = within(timeout, verbs.make_keys(build.read_config(config), instance=instance, admin_key=admin_key(admin_key_file)))
     if json:
         print_json(dict(report.environment))
     else:

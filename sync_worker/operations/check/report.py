@@ -52,9 +52,6 @@ class CheckReport:
         """All that is wrong is that some part did not answer."""
         return bool(self._errors) and not any(check.answered for check in self._errors)
 
-    def count(self, verdict: Verdict) -> int:
-        return sum(check.verdict is verdict for check in self.checks)
-
     @property
     def _errors(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if check.verdict is Verdict.ERROR)

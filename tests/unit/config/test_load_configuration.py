@@ -177,7 +177,7 @@ def test_every_mistake_is_named_at_once(load: Load) -> None:
         "connector.slot": "a-z 0-9 _",
         "connector.overrides": "follows from connector.slot",
         "worker.http_port": "at most 65535",
-        "worker.log_format": "one of `json`, `console`",
+        "worker.log_format": "one of `auto`, `json`, `console`",
         "worker.flood_guard.rati": "did you mean `ratio`?",
         "meilisearch.url": "must be a URL",
         "meilisearch.api_key_file": "can't be read",

@@ -1,0 +1,1 @@
+"""The only place that builds adapters: from a Config to running parts."""

@@ -1,0 +1,166 @@
+"""The worker: every part built, held together, and taken down again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+import structlog
+
+from sync_worker.adapters.clock import SystemClock
+from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
+from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.telemetry.health import HealthServer
+from sync_worker.adapters.telemetry.logs import configure_logging
+from sync_worker.adapters.telemetry.prometheus import PrometheusTelemetry
+from sync_worker.batch.pace import Limits
+from sync_worker.config import Config
+from sync_worker.errors import EnvironmentFault
+from sync_worker.failure.backoff import backoff
+from sync_worker.failure.flood import FloodLimits
+from sync_worker.operations.indexes import prepare_indexes
+from sync_worker.pipeline.model import Index, WorkerIdentity
+from sync_worker.pipeline.pipeline import Pipeline
+from sync_worker.ports import Clock
+from sync_worker.stream.membership import GroupMembership
+from sync_worker.stream.run import run_stream
+from sync_worker.stream.settings import StreamSettings
+from sync_worker.wiring import build
+
+log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+
+def run_worker(config: Config) -> int:
+    """Keep the indexes in step until SIGTERM or SIGINT; the exit status: 0 after a signal, 1 for what a restart mends.
+
+    Raises ConfigurationError before anything was consumed.
+    """
+    configure_logging(config.worker.log_level.value, config.worker.log_format.value)
+    return asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> int:
+    async with AsyncExitStack() as stack:
+        clock, random = SystemClock(), Random()
+        state = await stack.enter_async_context(build.opened_state(config))
+        source = build.build_source(config)
+        stack.push_async_callback(source.close)
+        dead_letters = build.build_dead_letters(config)
+        stack.push_async_callback(dead_letters.close)
+        sinks = {name: build.build_sink(section) for name, section in config.meilisearch.items()}
+        scratches = {name: scratch for name, section in config.meilisearch.items() if (scratch := build.build_scratch(section))}
+        for sink in (*sinks.values(), *scratches.values()):
+            stack.push_async_callback(sink.close)
+        telemetry = PrometheusTelemetry()
+        membership = GroupMembership()
+        pipeline = Pipeline(
+            _indexes(config, sinks, scratches),
+            state=state,
+            log_port=build.build_log(config),
+            dead_letters=dead_letters,
+            source=source,
+            membership=membership,
+            clock=clock,
+            telemetry=telemetry,
+            random=random,
+            worker=WorkerIdentity(group=config.kafka.group, run=uuid.uuid4().hex),
+            worker_name=config.worker.name,
+            limits=Limits(
+                flush_documents=config.worker.flush_documents,
+                in_flight_documents=config.worker.max_in_flight_documents,
+                in_flight_bytes=config.worker.max_in_flight_bytes,
+            ),
+            flood=FloodLimits(
+                run=config.worker.flood_guard.run,
+                ratio=config.worker.flood_guard.ratio,
+                window=config.worker.flood_guard.min_documents,
+            ),
+        )
+        # Before anything is waited for, so that a worker that waits is seen waiting.
+        health = HealthServer(pipeline, telemetry.registry, host=config.worker.http_host, port=config.worker.http_port)
+        await health.start()
+        stack.push_async_callback(health.stop)
+        log.info(
+            "started", worker=config.worker.name, group=config.kafka.group, http_port=health.port, indexes=sorted(config.indexes)
+        )
+        for problem in await _until_answered("kafka", dead_letters.ensure_topic, clock, random):
+            log.warning("dead letters", problem=problem)
+        for name, sink in sinks.items():
+            await _until_answered(f"meilisearch {name}", partial(_make_indexes, config, name, sink), clock, random)
+        stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
+        status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
+        return 1 if pipeline.crash is not None else status
+
+
+def _indexes(config: Config, sinks: Mapping[str, MeilisearchSink], scratches: Mapping[str, MeilisearchAdmin]) -> list[Index]:
+    projectors = build.build_projectors(config)
+    return [
+        Index(
+            name=name,
+            uid=index.uid,
+            table=index.table,
+            topic=config.topic(index.table),
+            id_field=index.id_field,
+            projector=projectors[name],
+            sink=sinks[index.meilisearch],
+            scratch=scratches.get(index.meilisearch),
+            truncate=str(index.truncate),
+            max_payload=config.meilisearch[index.meilisearch].max_payload_bytes,
+        )
+        for name, index in config.indexes.items()
+    ]
+
+
+def _stream_settings(config: Config) -> StreamSettings:
+    return StreamSettings(
+        bootstrap_servers=tuple(config.kafka.bootstrap_servers.split(",")),
+        group=config.kafka.group,
+        topics=tuple(config.topics),
+        security=build.security(config.kafka),
+        session_timeout_s=config.kafka.session_timeout_s,
+    )
+
+
+async def _make_indexes(config: Config, instance: str, sink: MeilisearchSink) -> None:
+    """Missing indexes are created where a key that may is configured; a live one's settings are compared and left alone."""
+    section = config.meilisearch[instance]
+    admin = None if section.admin_key is None else build.build_admin(section, build.secret(section.admin_key))
+    try:
+        report = await prepare_indexes(sink, admin, [index for index in config.indexes.values() if index.meilisearch == instance])
+    finally:
+        if admin is not None:
+            await admin.close()
+    for index in report.indexes:
+        if index.created:
+            log.info("index created", index=index.name, uid=index.uid)
+        if index.differing:
+            log.warning(
+                "live settings differ from the declared ones and were left alone", index=index.name, settings=index.differing
+            )
+
+
+async def _until_answered(subject: str, ask: Callable[[], Awaitable[Answer]], clock: Clock, random: Random) -> Answer:
+    """The answer, however long the other side needs to come up."""
+    failed = 0
+    while True:
+        try:
+            return await ask()
+        except EnvironmentFault as fault:
+            failed += 1
+            pause = fault.retry_after_s or backoff(failed, random.random())
+            log.warning("waiting", subject=subject, cause=fault.message, remedy=fault.remedy, again_in_s=round(pause, 1))
+            await clock.sleep(pause)
+
+
+async def _stop_on_crash(pipeline: Pipeline) -> None:
+    """A pipeline that ended takes the worker with it, even while no record comes that would meet it."""
+    await pipeline.crashed.wait()
+    # The stream's own way out: it leaves the group, so that another worker need not wait for the session to time out.
+    signal.raise_signal(signal.SIGTERM)
