@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 from debezium_event import event, record
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_worker.change.decode import decode
@@ -140,6 +140,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     value=st.binary()
     | st.fixed_dictionaries(

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_worker.document.ids import decode, encode
@@ -52,6 +52,7 @@ def test_ids_look_like_their_keys(key: tuple[object, ...], document_id: str) -> 
     assert decode(document_id, len(key)) == texts(key)
 
 
+@settings(deadline=None)
 @given(st.lists(INTEGER | TEXT, min_size=1, max_size=4).map(tuple))
 def test_every_id_is_valid_and_leads_back(key: tuple[object, ...]) -> None:
     if sum(len(text.encode()) for text in texts(key)) * 3 + 3 * len(key) > 511:
@@ -61,12 +62,14 @@ def test_every_id_is_valid_and_leads_back(key: tuple[object, ...]) -> None:
     assert decode(document_id, len(key)) == texts(key)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3).flatmap(lambda size: st.tuples(*[st.tuples(*[st.text("_05FA a", max_size=6)] * size)] * 2)))
 def test_two_keys_of_one_table_never_share_an_id(keys: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     """A collision would be one row silently overwriting another, or a delete removing the wrong one."""
     assert (encode(keys[0]) == encode(keys[1])) == (keys[0] == keys[1])
 
 
+@settings(deadline=None)
 @given(st.text("_05FaA é", max_size=12), st.integers(1, 3))
 def test_an_id_that_this_encoding_never_makes_is_told(document_id: str, columns: int) -> None:
     """A ghost from elsewhere must not be taken for a row of ours."""

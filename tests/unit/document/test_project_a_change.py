@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_worker.change.model import Change, Operation
@@ -309,6 +309,7 @@ EVERYTHING = projector(
 )
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries({}, optional=dict.fromkeys(("i", "n", "b", "t", "j", "at", "v", "lat", "lng"), VALUE)),
     st.dictionaries(st.sampled_from(["id", "x"]), VALUE, max_size=2),
