@@ -14,11 +14,13 @@ import psycopg
 from confluent_kafka import Consumer, KafkaException, Message
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from sync_worker.adapters.debezium.connect import ConnectClient
 from sync_worker.adapters.debezium.status import ConnectorStatus
 from sync_worker.adapters.debezium.template import ConnectorSettings, render_connector
 from sync_worker.adapters.source.prepare import drop_slot, prepare_source
+from sync_worker.testing.stack import Stack
 
 WITHIN_S = 60.0
 
@@ -41,8 +43,18 @@ class Addresses:
     kafka_bootstrap: str
     connect_url: str
     database_url: str
-    connect_database_address: str
+    connect_database_url: str
     connect_kafka_bootstrap: str
+
+    @staticmethod
+    def of(stack: Stack) -> Addresses:
+        return Addresses(
+            stack.kafka_bootstrap,
+            stack.connect_url,
+            stack.database_url,
+            stack.connect_database_url,
+            stack.connect_kafka_bootstrap,
+        )
 
 
 @dataclass
@@ -79,18 +91,6 @@ class Place:
 
         self.started.append(self.settings.name)
         return asyncio.run(started())
-
-    def start_unchecked(self, changes: Mapping[str, str]) -> None:
-        """As `start`, with options that `render_connector` refuses, to show what they do."""
-        self.create_signal_topic()
-
-        async def started() -> None:
-            await prepare_source(self.database_url, self.settings.tables, self.settings.publication)
-            async with self.client() as client:
-                await client.apply(self.settings.name, {**render_connector(self.settings), **changes}, steady_s=0.5)
-
-        self.started.append(self.settings.name)
-        asyncio.run(started())
 
     def create_signal_topic(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.addresses.kafka_bootstrap, "log_level": 0})
@@ -166,7 +166,7 @@ async def _drop_free_slot(database_url: str, slot: str) -> None:
 def place(addresses: Addresses) -> Iterator[Place]:
     """A fresh database and names for a connector; both are gone afterwards."""
     name = f"dbz_{secrets.token_hex(5)}"
-    host, _, port = addresses.connect_database_address.rpartition(":")
+    seen_by_connect = conninfo_to_dict(addresses.connect_database_url)
     with psycopg.connect(addresses.database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         user, password = connection.info.user, connection.info.password
@@ -176,8 +176,8 @@ def place(addresses: Addresses) -> Iterator[Place]:
         ConnectorSettings(
             name=name,
             topic_prefix=name,
-            hostname=host,
-            port=int(port),
+            hostname=str(seen_by_connect["host"]),
+            port=int(seen_by_connect.get("port") or 5432),
             user=user,
             password=password or "unused",
             database=name,

@@ -40,7 +40,10 @@ _REQUIRED: Mapping[str, tuple[str, str]] = {
     "value.converter.replace.null.with.default": ("false", "a NULL in a column with a DEFAULT arrives as that default"),
     "decimal.handling.mode": ("string", "'double' loses digits, 'precise' is not what the decoder reads"),
     "time.precision.mode": ("isostring", "the decoder reads ISO text; 'connect' also cuts microseconds"),
-    "binary.handling.mode": ("base64", "the decoder reads base64"),
+    "binary.handling.mode": (
+        "bytes",
+        "JSON carries bytes as base64 anyway; in other modes an unchanged large bytea arrives as NULL, without the placeholder",
+    ),
     "interval.handling.mode": ("string", "'numeric' takes a month for 30.4375 days"),
     "hstore.handling.mode": ("json", "the decoder reads JSON text"),
     "schema.name.adjustment.mode": ("none", "names must be the table's own"),
