@@ -38,16 +38,13 @@ def split(row: Row) -> tuple[Row, tuple[str, ...]]:
             return row, ()
     except TypeError:  # a list or a dict is not hashable
         pass
-    missing = tuple(column for column, value in row.items() if _is_placeholder(value))
+    missing = tuple(
+        column
+        for column, value in row.items()
+        if ((kind := type(value)) is str and value in _TEXTS)
+        or (kind is list and value in _LISTS)
+        or (kind is dict and value == _MAP)
+    )
     if not missing:
         return row, ()
     return {column: value for column, value in row.items() if column not in missing}, missing
-
-
-def _is_placeholder(value: object) -> bool:
-    kind = type(value)
-    if kind is str:
-        return value in _TEXTS
-    if kind is list:
-        return value in _LISTS
-    return kind is dict and value == _MAP

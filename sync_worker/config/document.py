@@ -78,8 +78,9 @@ reversible, and two keys never get the same id. An integer key stays an integer 
 ### Conditions
 
 `where` takes a part of SQL: columns, text, numbers, TRUE, FALSE, NULL, `= <> < <= > >=`, AND, OR, NOT, IS [NOT] NULL/TRUE/FALSE,
-[NOT] IN, [NOT] BETWEEN, [NOT] LIKE, [NOT] ILIKE, with SQL's three-valued logic. Texts compare by code point; timestamps are ISO
-text; a numeric text beside a number compares as a number.
+[NOT] IN, [NOT] BETWEEN, [NOT] LIKE, [NOT] ILIKE, with SQL's three-valued logic. Texts compare by code point, as under
+the collation "C"; timestamps are ISO text (`updated >= '2024-05-01T00:00:00Z'`); write numbers without quotes, also for numeric
+columns. What can't be compared sends the row to the dead letters as `where_misfit`.
 
 ### Hooks
 

@@ -20,6 +20,7 @@ SUPPORTED = (
     "[NOT] IN (…), [NOT] BETWEEN … AND …, [NOT] LIKE, [NOT] ILIKE"
 )
 
+_SQL_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]").match
 _UNDERSTOOD = frozenset(("this", "expression", "expressions", "low", "high", "negate"))
 
 Truth = bool | None
@@ -119,7 +120,10 @@ def _operand(node: exp.Expr) -> _Operand:
 def _literal(node: exp.Expr) -> Any:
     match node:
         case exp.Literal(is_string=True):
-            return str(node.this)
+            text = str(node.this)
+            if _SQL_TIMESTAMP(text):
+                raise ValueError(f"'{text}' would compare wrongly: timestamps arrive as ISO text, such as 2024-05-01T12:00:00Z")
+            return text
         case exp.Literal():
             return Decimal(node.this)
         case exp.Neg() if isinstance(node.this, exp.Literal) and not node.this.is_string:

@@ -109,7 +109,9 @@ class Projector:
         try:
             if len(key) != len(self._key):
                 raise KeyError
-            return encode((key[self._single],) if self._single is not None else [key[column] for column in self._key])
+            if self._single is None:
+                return encode([key[column] for column in self._key])
+            return encode((key[self._single],))
         except KeyError:
             raise ProjectionError(
                 f"The event's key has the columns {', '.join(sorted(key))}; index {self.index} declares {', '.join(self._key)}.",

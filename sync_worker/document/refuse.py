@@ -100,9 +100,10 @@ def check_value(field: str, value: Any) -> int:
             else:
                 values = container
             for item in values:
-                if type(item) is dict or type(item) is list:
+                kind = type(item)
+                if kind is dict or kind is list:
                     inner.append(item)
-                else:
+                elif kind is not str or not item.isascii():
                     _check_scalar(field, item)
         if depth > MAX_NESTING:
             raise too_deep(field)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from sync_worker.config import Config, load_config
+from sync_worker.config.model import MeilisearchSection
 from sync_worker.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[3]
@@ -254,3 +255,10 @@ def test_a_configuration_does_not_change(load: Load) -> None:
     config = load(GOOD)
     with pytest.raises(ValidationError):
         config.worker.name = "other"  # type: ignore[misc]
+
+
+def test_a_validation_error_that_gets_out_holds_no_input() -> None:
+    """Somebody may build a section by hand and log what pydantic says."""
+    with pytest.raises(ValidationError) as caught:
+        MeilisearchSection.model_validate({"url": "http://a", "api_key": 4242})
+    assert "4242" not in str(caught.value)

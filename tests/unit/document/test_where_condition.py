@@ -107,12 +107,13 @@ def test_truth(sql: str, truth: bool | None) -> None:
         "SELECT n",
         "n = ",
         "1 = 1",
+        "at > '2024-05-01 12:00:00'",
         "",
         "'text'",
     ],
 )
 def test_more_than_that_is_a_configuration_error_that_says_what_there_is(sql: str) -> None:
-    with pytest.raises(ValueError, match=r"supported|without their table|no column|backslash"):
+    with pytest.raises(ValueError, match=r"supported|without their table|no column|backslash|ISO text"):
         compile_predicate(sql)
 
 
