@@ -7,12 +7,12 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel
+from confluent_kafka import IsolationLevel
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sync_worker.adapters.kafka.client import ANSWER_S, Administration
-from sync_worker.adapters.kafka.fault import Faults
+from sync_worker.adapters.kafka.committed import committed_offsets
 from sync_worker.adapters.kafka.range_reader import RangeReader
 from sync_worker.adapters.kafka.topics import described_topics
 from sync_worker.change.model import StoredRecord, TopicPartition
@@ -72,18 +72,7 @@ class KafkaLog:
         """The group's committed offsets; None where it has none, also where the group is unknown."""
         if not partitions:
             return {}
-        wanted = ConsumerGroupTopicPartitions(self._group, [KafkaPartition(*partition) for partition in sorted(partitions)])
-        doing = f"reading the committed offsets of {self._group}"
-        answers = await self._admin.ask(
-            lambda client: client.list_consumer_group_offsets([wanted], request_timeout=ANSWER_S), doing
-        )
-        found: dict[TopicPartition, int | None] = {}
-        for partition in answers[self._group].topic_partitions or ():
-            if partition.error is not None:
-                raise Faults().translate(partition.error, doing)
-            offset = partition.offset if partition.offset >= 0 else None
-            found[TopicPartition(partition.topic, partition.partition)] = offset
-        return found
+        return await asyncio.to_thread(committed_offsets, self._bootstrap, self._group, self._security, partitions)
 
     async def read(self, partition: TopicPartition, start: int, end: int) -> AsyncIterator[Sequence[StoredRecord]]:
         """Records with start <= offset < end, in order, in chunks of bounded size. Offsets that are gone are skipped.

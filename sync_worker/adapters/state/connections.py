@@ -121,8 +121,6 @@ def _to_json(value: Any) -> str:
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN comes late and takes no write lock, so that two writers can fail each other in the middle.
-    connection.isolation_level = None
     cursor = connection.cursor()
     # Full: an acknowledged failure must outlive a power cut, as the committed offset on another machine does.
     cursor.execute("PRAGMA synchronous=FULL")
@@ -130,6 +128,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    # The driver's own BEGIN comes late and takes no write lock, so that two writers can fail each other in the middle.
     kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     if kind is not None:
         connection.exec_driver_sql(f"BEGIN {kind}")

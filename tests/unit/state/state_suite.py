@@ -269,6 +269,11 @@ class StateSuite:
         await state.add_finding(finding(first_seen=9.5, last_seen=9.5, evidence="task 8 is unknown", blocking=False))
         assert await state.findings() == [finding(last_seen=9.5, evidence="task 8 is unknown")]
 
+    async def test_evidence_may_quote_anything(self, state: StateDatabase) -> None:
+        """A finding that no database takes would be a hold without a reason on display."""
+        await state.add_finding(finding(evidence="key \x00 \ud800"))
+        assert (await state.findings())[0].evidence == "key \\x00 \\ud800"
+
     async def test_a_cleared_finding_is_history_and_may_come_again(self, state: StateDatabase) -> None:
         """Only its proof clears it; what is noticed afterwards is a new one."""
         await state.add_finding(finding())

@@ -48,6 +48,7 @@ async def test_a_lost_database_is_state_unavailable_and_comes_back(tmp_path: Pat
     assert fault.value.__cause__ is not None
     assert "failed_work" in str(fault.value)
     assert "doc-1" not in str(fault.value)
+    assert "INSERT" not in str(fault.value)
     async with state._writing() as connection:
         await connection.execute(text("ALTER TABLE elsewhere RENAME TO failed_work"))
     await state.record_failures([failure(10)], [LETTER])
