@@ -37,7 +37,7 @@ def next_batch(enqueued: Iterable[Task], index_uids: dict[str, str | None]) -> t
     first = waiting[0]
     if isinstance(first.content, Swap | IndexCreation | IndexUpdate):
         return [first], _alone(first)
-    followers = [task for task in waiting[1:] if task.index_uid == first.index_uid]
+    followers = [task for task in waiting[1:] if first.index_uid in task.index_uids()]
     exists = first.index_uid in index_uids
     return _merge(first, followers, exists, index_uids.get(first.index_uid or ""))
 

@@ -284,7 +284,11 @@ class Core:
             raise ApiError("index_not_found", f"Indexes {', '.join(f'`{uid}`' for uid in absent)} not found.")
         for left, right, rename in swap.swaps:
             if rename and right in self.state.indexes:
-                raise ApiError("index_already_exists", f"Index `{right}` already exists.")
+                raise ApiError(
+                    "index_already_exists",
+                    f"Cannot rename `{left}` to `{right}` as the index already exists. Hint: You can remove `{right}` first and then "
+                    "do your remove.",
+                )
         for left, right, rename in swap.swaps:
             self._rename({left: right} if rename else {left: right, right: left})
 
@@ -326,10 +330,6 @@ def _clear(index: Index, tasks: Sequence[Task]) -> None:
     for task in tasks:
         if isinstance(task.content, Clear):
             task.details["deletedDocuments"], count = count, 0
-        elif isinstance(task.content, Addition):
-            task.details["indexedDocuments"] = 0
-        elif isinstance(task.content, Deletion):
-            task.details["deletedDocuments"] = 0
 
 
 def _change_settings(index: Index, tasks: Sequence[Task]) -> None:
@@ -343,7 +343,7 @@ def _change_settings(index: Index, tasks: Sequence[Task]) -> None:
 
 def _close_details(task: Task) -> None:
     for name in ("indexedDocuments", "deletedDocuments"):
-        if name in task.details and (task.status != "succeeded" or task.details[name] is None):
+        if name in task.details and task.status != "succeeded":
             task.details[name] = 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sync_worker.testing.meilisearch.documents import Document
 from sync_worker.testing.meilisearch.errors import ApiError
+from sync_worker.testing.meilisearch.json_text import compact
 
 Predicate = Callable[[Document], bool]
 
@@ -43,7 +44,7 @@ def compile_filter(value: Any, filterable: Sequence[str], code: str) -> Predicat
             for part in value
         ]
         return lambda document: all(part(document) for part in parts)
-    raise ApiError(code, "Invalid syntax for the filter parameter: `expected String, Array`.")
+    raise ApiError(code, f"Invalid syntax for the filter parameter: `expected String, Array, found: {compact(value)}`.")
 
 
 def _any_of(parts: Sequence[Predicate]) -> Predicate:
@@ -140,13 +141,7 @@ class _Parser:
             raise self._not_filterable(attribute)
         name = attribute.text
         if self._at >= len(self._tokens):
-            raise self._error(
-                f"Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, "
-                f"`IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, "
-                f"`_geoBoundingBox` or `_geoPolygon` at `{self._text}`.",
-                1,
-                len(self._text) + 1,
-            )
+            raise self._no_operation()
         operator = self._value().text
         if operator == "NOT":
             inner = self._operation(name, self._value().text)
@@ -179,12 +174,23 @@ class _Parser:
         if operator in _ORDERS:
             order, bound = _ORDERS[operator], float(operand)
             return lambda document: any(order(value, bound) for value in _numbers(document, name))
-        low, high = float(operator), float(operand if operator != "TO" else operator)
-        return lambda document: any(low <= value <= high for value in _numbers(document, name))
+        if operand == "TO":
+            low, high = float(operator), float(self._value().text)
+            return lambda document: any(low <= value <= high for value in _numbers(document, name))
+        raise self._no_operation()
+
+    def _no_operation(self) -> ApiError:
+        return self._error(
+            f"Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, "
+            f"`IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, "
+            f"`_geoBoundingBox` or `_geoPolygon` at `{self._text}`.",
+            1,
+            len(self._text) + 1,
+        )
 
     def _not_filterable(self, attribute: _Token) -> ApiError:
         if self._filterable:
-            listed = ", ".join(f"`{pattern}`" for pattern in self._filterable)
+            listed = ", ".join(f"`{pattern}`" for pattern in sorted(self._filterable))
             known = f"Available filterable attribute patterns are: {listed}."
         else:
             known = "This index does not have configured filterable attributes."

@@ -59,6 +59,11 @@ class Index:
 
     def stats(self, is_indexing: bool) -> dict[str, Any]:
         fields = Counter(name for stored in self.documents.values() for name in stored.fields if name != "_vectors")
+        embedders = self.settings["embedders"]
+        embedded = [
+            sum(len(poison.embeddings(value)) for name, value in _vectors(stored.fields).items() if name in embedders)
+            for stored in (self.documents.values() if embedders else ())
+        ]
         count = len(self.documents)
         size = 4096 * -(-sum(24 + 12 * len(stored.fields) for stored in self.documents.values()) // 4096)
         return {
@@ -66,8 +71,8 @@ class Index:
             "rawDocumentDbSize": size,
             "avgDocumentSize": max(size // count - 8, 0) if count else 0,
             "isIndexing": is_indexing,
-            "numberOfEmbeddings": 0,
-            "numberOfEmbeddedDocuments": 0,
+            "numberOfEmbeddings": sum(embedded),
+            "numberOfEmbeddedDocuments": sum(number > 0 for number in embedded),
             "fieldDistribution": dict(sorted(fields.items())),
         }
 
@@ -79,6 +84,10 @@ class Index:
 
     def change_settings(self, change: Settings) -> None:
         """Raises ApiError when a stored document does not bear the new settings; nothing has changed then."""
+        for _, stored in self.ordered():
+            for value in stored.fields.values():
+                if isinstance(value, Unreadable):
+                    raise poison.unreadable(value)
         after = merged(self.settings, change)
         if geo_enabled(after) and not geo_enabled(self.settings):
             for uid, stored in self.ordered():
@@ -100,14 +109,17 @@ class Index:
         A task with a bad id gets its own error and adds nothing. Raises ApiError, with nothing changed, for what
         fails all tasks of the batch.
         """
-        change = _Change(self)
+        change = _Change(self, any(isinstance(task.content, Addition) for task in tasks))
         for task in tasks:
             try:
                 change.add(task)
             except ApiError as error:
                 task.error = error.body()
             except _EmptyId as stop:
-                raise ApiError("internal", str(stop)) from stop
+                problem = "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size"
+                if change.with_additions:
+                    raise ApiError("internal", f"internal: {problem}.").inside(self.uid) from stop
+                raise ApiError("internal", problem) from stop
         try:
             change.check()
         except ApiError as error:
@@ -120,6 +132,11 @@ class Index:
         return [uid for uid, stored in self.documents.items() if test(stored.fields)]
 
 
+def _vectors(document: Document | None) -> dict[str, Any]:
+    vectors = (document or {}).get("_vectors")
+    return vectors if isinstance(vectors, dict) else {}
+
+
 def _primary_key_exists(primary_key: str) -> ApiError:
     return ApiError("index_primary_key_already_exists", f"Index already has a primary key: `{primary_key}`.")
 
@@ -127,11 +144,11 @@ def _primary_key_exists(primary_key: str) -> ApiError:
 class _Change:
     """The documents after a batch, kept apart until every one of them is known to be good."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, with_additions: bool) -> None:
         self._index = index
+        self.with_additions = with_additions
         self._primary_key = index.primary_key
         self._after: dict[str, Document | None] = {}
-        self._replaced: set[str] = set()
 
     def add(self, task: Task) -> None:
         content = task.content
@@ -157,9 +174,14 @@ class _Change:
             if content.merges and before is not None:
                 self._after[uid] = {**before, **document.fields}
             else:
-                self._after[uid] = document.fields
-                self._replaced.add(uid)
+                self._after[uid] = self._with_kept_vectors(before, document.fields)
         task.details["indexedDocuments"] = len(set(ids))
+
+    def _with_kept_vectors(self, before: Document | None, fields: Document) -> Document:
+        """A replaced document keeps the vectors of embedders that its new version does not name."""
+        kept = {name: value for name, value in _vectors(before).items() if name in self._index.settings["embedders"]}
+        given = fields.get("_vectors", {})
+        return {**fields, "_vectors": {**kept, **given}} if kept and isinstance(given, dict) else fields
 
     def _primary_key_for(self, content: Addition) -> str:
         if self._primary_key is not None:
@@ -171,6 +193,7 @@ class _Change:
         return infer_primary_key(content.documents[0])
 
     def _delete(self, task: Task, content: Deletion) -> None:
+        """Beside additions the server counts the ids it was given, alone those that existed (seen on a 1.50 server)."""
         ids: Iterable[str] = content.ids
         if content.filter is not None:
             try:
@@ -178,13 +201,10 @@ class _Change:
             except ApiError as error:
                 raise error.inside(self._index.uid) from error
         if "" in ids:
-            raise _EmptyId("MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size")
-        deleted = 0
-        for uid in ids:
-            if self._current(uid) is not None:
-                deleted += 1
-                self._after[uid] = None
-        task.details["deletedDocuments"] = deleted
+            raise _EmptyId
+        existing = {uid for uid in ids if self._current(uid) is not None}
+        self._after.update(dict.fromkeys(existing))
+        task.details["deletedDocuments"] = len(set(ids) if self.with_additions else existing)
 
     def check(self) -> None:
         """Raises ApiError for the first document that would fail the server's indexing."""
@@ -196,7 +216,7 @@ class _Change:
         for uid, after in changed:
             if after is not None:
                 if "_vectors" in after:
-                    poison.check_vectors(uid, after, embedders)
+                    poison.check_vectors(uid, after["_vectors"], embedders)
                 if geo:
                     poison.check_geo(uid, after)
         if embedders:
@@ -205,20 +225,25 @@ class _Change:
                     poison.check_embedded(uid, after, embedders)
 
     def _check_readable(self, uid: str, after: Document | None) -> None:
-        """New and replaced or deleted fields are read; an update's field that is not indexed is stored unread."""
+        """Changed fields must be readable; too deep a field is noticed only where the whole document is read.
+
+        That is when it is new, deleted, or changed in a searchable field (seen on a 1.50 server).
+        """
         stored = self._index.documents.get(uid)
         before = stored.fields if stored else {}
-        for name, value in before.items():
-            if isinstance(value, Unreadable) and (after is None or uid in self._replaced):
+        now = after or {}
+        whole = stored is None or after is None or self._searchable_changed(before, now)
+        for name, value in now.items():
+            if isinstance(value, Unreadable) and (whole or (not value.is_too_deep and before.get(name) != value)):
                 raise poison.unreadable(value)
-        for name, value in (after or {}).items():
-            if isinstance(value, Unreadable) and (stored is None or self._reads(name)) and before.get(name) is not value:
+        for value in before.values():
+            if isinstance(value, Unreadable) and whole:
                 raise poison.unreadable(value)
 
-    def _reads(self, name: str) -> bool:
-        settings = self._index.settings
-        searched = settings["searchableAttributes"]
-        return "*" in searched or name in {*searched, *filterable_patterns(settings), *settings["sortableAttributes"]}
+    def _searchable_changed(self, before: Document, after: Document) -> bool:
+        searched = self._index.settings["searchableAttributes"]
+        names = before.keys() | after.keys() if "*" in searched else searched
+        return any(before.get(name) != after.get(name) for name in names)
 
     def commit(self) -> None:
         index = self._index

@@ -16,12 +16,15 @@ import orjson
 MAX_DEPTH = 127
 """Levels inside one field that the server can read back (seen on a 1.50 server)."""
 
+_TOO_DEEP = "recursion limit exceeded"
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _STRING_BODY = re.compile(rb'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _IDENTS = {ord("n"): b"null", ord("t"): b"true", ord("f"): b"false"}
-_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+_SURROGATE = re.compile(
+    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 
 class JsonError(Exception):
@@ -39,6 +42,10 @@ class Unreadable:
 
     raw: bytes
     problem: str
+
+    @property
+    def is_too_deep(self) -> bool:
+        return self.problem.startswith(_TOO_DEEP)
 
 
 def skip_space(data: bytes, at: int) -> int:
@@ -169,12 +176,21 @@ def read_field(raw: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     if match := _SURROGATE.search(raw):
-        # The parser reads one escape, finds none that completes it, and stops after the next character.
-        return Unreadable(raw, str(JsonError("unexpected end of hex escape", raw, match.end() + 1)))
+        return Unreadable(raw, str(_lone_surrogate(raw, match)))
     for number in _NUMBER.finditer(raw):
         if number.group() and abs(float(number.group())) == float("inf"):
             return Unreadable(raw, str(JsonError("number out of range", raw, number.end())))
     return Unreadable(raw, str(JsonError("expected value", raw, 1)))
+
+
+def _lone_surrogate(raw: bytes, escape: re.Match[bytes]) -> JsonError:
+    """The parser wants a second escape; what it says depends on how far it gets with one."""
+    end = escape.end()
+    if escape[0][3:4] in b"cdefCDEF":
+        return JsonError("lone leading surrogate in hex escape", raw, end)
+    if raw[end : end + 2] == b"\\u":
+        return JsonError("lone leading surrogate in hex escape", raw, end + 6)
+    return JsonError("unexpected end of hex escape", raw, end + 1)
 
 
 def _too_deep(raw: bytes) -> JsonError | None:
@@ -189,7 +205,7 @@ def _too_deep(raw: bytes) -> JsonError | None:
         if char in b"{[":
             depth += 1
             if depth > MAX_DEPTH:
-                return JsonError("recursion limit exceeded", raw, at + 1)
+                return JsonError(_TOO_DEEP, raw, at + 1)
         elif char in b"}]":
             depth -= 1
         at += 1
@@ -213,6 +229,25 @@ def wrong_type(value: Any, expected: str, text: bytes) -> str:
     else:
         kind = f"string {compact(value)}"
     return f"invalid type: {kind}, expected {expected} at line 1 column {len(text)}"
+
+
+def found_text(value: Any) -> str:
+    """A value as the server's checks of decoded JSON describe it."""
+    if isinstance(value, bool):
+        kind = "a boolean"
+    elif isinstance(value, str):
+        kind = "a string"
+    elif isinstance(value, int):
+        kind = "a negative integer" if value < 0 else "a positive integer"
+    elif isinstance(value, float):
+        kind = "a number"
+    elif isinstance(value, list):
+        kind = "an array"
+    elif isinstance(value, dict):
+        kind = "an object"
+    else:
+        return "null"
+    return f"{kind}: `{compact(value)}`"
 
 
 def compact(value: Any) -> str:

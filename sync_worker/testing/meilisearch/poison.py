@@ -8,7 +8,7 @@ from typing import Any
 
 from sync_worker.testing.meilisearch.documents import Document
 from sync_worker.testing.meilisearch.errors import ApiError
-from sync_worker.testing.meilisearch.json_text import Unreadable, compact, wrong_type
+from sync_worker.testing.meilisearch.json_text import Unreadable, compact, found_text, wrong_type
 
 
 def unreadable(field: Unreadable) -> ApiError:
@@ -58,20 +58,14 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-def check_vectors(document_id: str, document: Document, embedders: Mapping[str, Any]) -> None:
-    """Shape and dimensions of `_vectors`. Raises ApiError `internal` or `invalid_vector_dimensions`."""
-    vectors = document.get("_vectors")
-    if vectors is None:
-        return
+def check_vectors(document_id: str, vectors: Any, embedders: Mapping[str, Any]) -> None:
+    """Shape and dimensions. Raises ApiError `internal`, `invalid_vectors_type` or `invalid_vector_dimensions`."""
     if not isinstance(vectors, dict):
         raise ApiError("internal", wrong_type(vectors, "a map", compact(vectors).encode()))
     for name, value in vectors.items():
+        _check_shape(document_id, name, value)
         dimensions = (embedders.get(name) or {}).get("dimensions")
-        embeddings = value.get("embeddings") if isinstance(value, dict) else value
-        if dimensions is None or not isinstance(embeddings, list) or not embeddings:
-            continue
-        several = embeddings if isinstance(embeddings[0], list) else [embeddings]
-        for number, embedding in enumerate(several):
+        for number, embedding in enumerate(embeddings(value) if dimensions is not None else ()):
             if len(embedding) != dimensions:
                 raise ApiError(
                     "invalid_vector_dimensions",
@@ -79,6 +73,33 @@ def check_vectors(document_id: str, document: Document, embedders: Mapping[str, 
                     f"  - note: embedding #{number} has dimensions {len(embedding)}\n"
                     f"  - note: embedder `{name}` requires {dimensions}",
                 )
+
+
+def embeddings(value: Any) -> list[Any]:
+    """The embeddings of one `_vectors` entry, whichever of the four ways it was written."""
+    given = value.get("embeddings") if isinstance(value, dict) else value
+    if not given:
+        return []
+    return list(given) if isinstance(given[0], list) else [given]
+
+
+def _check_shape(document_id: str, name: str, value: Any) -> None:
+    where = f"Bad embedder configuration in the document with id: `{document_id}`. "
+    if value is not None and not isinstance(value, list | dict):
+        kind = "boolean" if isinstance(value, bool) else "string" if isinstance(value, str) else "integer"
+        kind = "float" if isinstance(value, float) else kind
+        raise ApiError(
+            "invalid_vectors_type",
+            f"{where}Expected `._vectors.{name}` to be an array of floats, an array of arrays of floats, or an object with at "
+            f"least the field `regenerate`, but got the {kind} `{value}`",
+        )
+    for position, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, bool) or not isinstance(item, int | float | list):
+            raise ApiError(
+                "invalid_vectors_type",
+                f"{where}Invalid value type at `._vectors.{name}[{position}]`: expected a number or an array, but found "
+                f"{found_text(item)}",
+            )
 
 
 def check_embedded(document_id: str, document: Document, embedders: Mapping[str, Any]) -> None:

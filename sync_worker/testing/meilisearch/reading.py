@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sync_worker.testing.meilisearch import poison
@@ -12,7 +12,7 @@ from sync_worker.testing.meilisearch.documents import Document
 from sync_worker.testing.meilisearch.errors import ApiError
 from sync_worker.testing.meilisearch.filters import compile_filter, field_values
 from sync_worker.testing.meilisearch.index import Index, Stored
-from sync_worker.testing.meilisearch.json_text import Unreadable
+from sync_worker.testing.meilisearch.json_text import Unreadable, found_text
 from sync_worker.testing.meilisearch.settings import filterable_patterns
 
 _FETCH_FIELDS = ("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort", "useNetwork")
@@ -26,6 +26,7 @@ def fetch(index: Index, body: Mapping[str, Any]) -> dict[str, Any]:
     for name in body:
         if name not in _FETCH_FIELDS:
             raise ApiError("bad_request", f"Unknown field `{name}`: expected one of {_names(_FETCH_FIELDS)}")
+    _check_types(body)
     offset, limit = body.get("offset") or 0, 20 if body.get("limit") is None else body["limit"]
     rows: Iterable[Row] = index.ordered()
     if body.get("ids") is not None:
@@ -36,33 +37,51 @@ def fetch(index: Index, body: Mapping[str, Any]) -> dict[str, Any]:
         rows = [row for row in rows if test(row[1].fields)]
     rows = _sorted(list(rows), body.get("sort"), index, "invalid_document_sort")
     page = rows[offset : offset + limit]
-    visible = _visible(index, body.get("retrieveVectors") is True)
+    with_vectors = body.get("retrieveVectors") is True
     return {
-        "results": [shown(stored.fields, body.get("fields"), visible) for _, stored in page],
+        "results": [shown(index, stored.fields, body.get("fields"), with_vectors) for _, stored in page],
         "offset": offset,
         "limit": limit,
         "total": len(rows),
     }
 
 
+def _check_types(body: Mapping[str, Any]) -> None:
+    for name, word in (
+        ("offset", "a positive integer"),
+        ("limit", "a positive integer"),
+        ("fields", "an array"),
+        ("ids", "an array"),
+    ):
+        value = body.get(name)
+        fits = value is None or (isinstance(value, list) if word == "an array" else isinstance(value, int) and value >= 0)
+        if not fits:
+            raise ApiError(
+                f"invalid_document_{name}", f"Invalid value type at `.{name}`: expected {word}, but found {found_text(value)}"
+            )
+
+
 def one(index: Index, uid: str, fields: Sequence[str] | None, with_vectors: bool) -> Document:
     """Raises ApiError `document_not_found`, or `internal` for a document that cannot be read."""
     if uid not in index.documents:
         raise ApiError("document_not_found", f"Document `{uid}` not found.")
-    return shown(index.documents[uid].fields, fields, _visible(index, with_vectors))
+    return shown(index, index.documents[uid].fields, fields, with_vectors)
 
 
-def _visible(index: Index, with_vectors: bool) -> Callable[[str], bool]:
-    return lambda name: name != "_vectors" or with_vectors
-
-
-def shown(document: Document, fields: Sequence[str] | None, visible: Callable[[str], bool]) -> Document:
+def shown(index: Index, document: Document, fields: Sequence[str] | None, with_vectors: bool) -> Document:
     """The chosen fields. Raises ApiError `internal` when one of them is stored poison."""
     every = fields is None or "*" in fields
-    chosen = {name: value for name, value in document.items() if (every or name in (fields or ())) and visible(name)}
+    chosen = {name: value for name, value in document.items() if (every or name in (fields or ())) and name != "_vectors"}
     for value in chosen.values():
         if isinstance(value, Unreadable):
             raise poison.unreadable(value)
+    if with_vectors and (every or "_vectors" in (fields or ())):
+        chosen["_vectors"] = {
+            name: {"embeddings": poison.embeddings(value), "regenerate": False}
+            if name in index.settings["embedders"]
+            else value or []
+            for name, value in document.get("_vectors", {}).items()
+        }
     return chosen
 
 
@@ -79,12 +98,10 @@ def search(index: Index, body: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any]
     rows, answer = _page(rows, body, index.settings["pagination"]["maxTotalHits"])
     displayed = index.settings["displayedAttributes"]
-    visible = _visible(index, body.get("retrieveVectors") is True)
-
-    def displays(name: str) -> bool:
-        return visible(name) and ("*" in displayed or name in displayed)
-
-    hits = [shown(stored.fields, body.get("attributesToRetrieve"), displays) for _, stored in rows]
+    wanted = body.get("attributesToRetrieve") or ["*"]
+    if "*" not in displayed:
+        wanted = [name for name in displayed if "*" in wanted or name in wanted]
+    hits = [shown(index, stored.fields, wanted, body.get("retrieveVectors") is True) for _, stored in rows]
     return {"hits": hits, "query": query, "processingTimeMs": 0, **answer, "requestUid": str(uuid.uuid4())}
 
 

@@ -12,6 +12,7 @@ from sync_worker.testing.meilisearch import reading
 from sync_worker.testing.meilisearch.core import Core
 from sync_worker.testing.meilisearch.errors import ApiError
 from sync_worker.testing.meilisearch.filters import check_syntax
+from sync_worker.testing.meilisearch.json_text import compact, found_text
 from sync_worker.testing.meilisearch.keys import Access
 from sync_worker.testing.meilisearch.payload import Body
 from sync_worker.testing.meilisearch.settings import SUB_ROUTES, check_setting, normalised, read_change, reset_all
@@ -113,16 +114,8 @@ def _add(request: Request, merges: bool) -> Answer:
 def delete_batch(request: Request) -> Answer:
     uid = request.index_uid
     request.only("customMetadata")
-    ids = tuple(item if isinstance(item, str) else _bare(item) for item in request.body.json_list())
+    ids = tuple(item if isinstance(item, str) else compact(item) for item in request.body.json_list())
     return _enqueue_deletion(request, uid, Deletion(ids), len(ids))
-
-
-def _bare(value: Any) -> str:
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, int | float) or isinstance(value, bool)
-        else str(value)
-    )
 
 
 def delete_one(request: Request) -> Answer:
@@ -142,16 +135,10 @@ def delete_by_filter(request: Request) -> Answer:
 
 
 def _enqueue_deletion(request: Request, uid: str, content: Deletion, provided: int) -> Answer:
-    filter_text = None if content.filter is None else _filter_text(content.filter)
+    filter_text = None if content.filter is None else compact(content.filter)
     details = {"providedIds": provided, "deletedDocuments": None, "originalFilter": filter_text}
     task = request.core.enqueue(uid, "documentDeletion", content, details, request.query.get("customMetadata"))
     return Answer(202, task.summary())
-
-
-def _filter_text(value: Any) -> str:
-    from sync_worker.testing.meilisearch.json_text import compact
-
-    return compact(value)
 
 
 def clear_documents(request: Request) -> Answer:
@@ -168,7 +155,7 @@ def fetch_documents(request: Request) -> Answer:
 
 
 def list_documents(request: Request) -> Answer:
-    request.only("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort")
+    request.only("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort", "useNetwork")
     body: dict[str, Any] = {
         "offset": read_count(request.query, "offset", "invalid_document_offset"),
         "limit": read_count(request.query, "limit", "invalid_document_limit"),
@@ -182,7 +169,7 @@ def list_documents(request: Request) -> Answer:
 
 
 def get_document(request: Request) -> Answer:
-    request.only("fields", "retrieveVectors")
+    request.only("fields", "retrieveVectors", "useNetwork")
     fields = request.query["fields"].split(",") if "fields" in request.query else None
     index = request.core.index(request.index_uid)
     return Answer(200, reading.one(index, request.path["document_id"], fields, request.query.get("retrieveVectors") == "true"))
@@ -206,10 +193,13 @@ def search_by_query(request: Request) -> Answer:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        from sync_worker.testing.meilisearch.settings import found_text
-
         raise ApiError("bad_request", f"Invalid value type: expected an object, but found {found_text(value)}")
     return value
+
+
+def _check_text(body: Mapping[str, Any], name: str, code: str) -> None:
+    if body.get(name) is not None and not isinstance(body[name], str):
+        raise ApiError(code, f"Invalid value type at `.{name}`: expected a string, but found {found_text(body[name])}")
 
 
 def _only_fields(body: Mapping[str, Any], *known: str) -> None:
@@ -239,7 +229,9 @@ def create_index(request: Request) -> Answer:
     _only_fields(body, "uid", "primaryKey")
     if "uid" not in body:
         raise ApiError("missing_index_uid", "Missing field `uid`")
-    uid = _checked_uid(str(body["uid"]), "Invalid value at `.uid`: ")
+    _check_text(body, "uid", "invalid_index_uid")
+    _check_text(body, "primaryKey", "invalid_index_primary_key")
+    uid = _checked_uid(body["uid"], "Invalid value at `.uid`: ")
     if not request.access.sees_index(uid):
         raise ApiError("invalid_api_key", "The provided API key is invalid.")
     primary_key = body.get("primaryKey")
@@ -253,7 +245,7 @@ def update_index(request: Request) -> Answer:
     new_uid = body.get("uid")
     details: dict[str, Any] = {"primaryKey": body.get("primaryKey")}
     if new_uid is not None:
-        _checked_uid(str(new_uid), "Invalid value at `.uid`: ")
+        _checked_uid(str(new_uid))
         details |= {"oldIndexUid": uid, "newIndexUid": new_uid}
     task = request.core.enqueue(uid, "indexUpdate", IndexUpdate(body.get("primaryKey"), new_uid), details)
     return Answer(202, task.summary())

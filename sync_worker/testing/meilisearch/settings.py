@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sync_worker.testing.meilisearch.errors import ApiError
-from sync_worker.testing.meilisearch.json_text import compact
+from sync_worker.testing.meilisearch.json_text import found_text
 
 Settings = dict[str, Any]
 
@@ -192,24 +192,6 @@ _Check = Callable[[Any, str], None]
 
 def _at(path: str) -> str:
     return f" at `{path}`" if path else ""
-
-
-def found_text(value: Any) -> str:
-    if isinstance(value, bool):
-        kind = "a boolean"
-    elif isinstance(value, str):
-        kind = "a string"
-    elif isinstance(value, int):
-        kind = "a negative integer" if value < 0 else "a positive integer"
-    elif isinstance(value, float):
-        kind = "a number"
-    elif isinstance(value, list):
-        kind = "an array"
-    elif isinstance(value, dict):
-        kind = "an object"
-    else:
-        return "null"
-    return f"{kind}: `{compact(value)}`"
 
 
 def _require(value: Any, kind: type, word: str, path: str) -> None:

@@ -214,9 +214,9 @@ _LISTS: Mapping[str, str] = {
 }
 _PAGING = ("limit", "from", "reverse")
 _DATES = tuple(f"{side}{moment}At" for moment in ("Enqueued", "Started", "Finished") for side in ("before", "after"))
-_FILTERS_TO_DELETE = (
-    "uids",
+_FILTERS = (
     "batchUids",
+    "uids",
     "canceledBy",
     "types",
     "statuses",
@@ -243,7 +243,7 @@ class TaskQuery:
     @classmethod
     def read(cls, parameters: Mapping[str, str], paging: bool) -> TaskQuery:
         """Raises ApiError with the server's words for unknown or malformed parameters."""
-        known = (*(_PAGING if paging else ()), *_FILTERS_TO_DELETE)
+        known = (*(_PAGING if paging else ()), *_FILTERS)
         for name in parameters:
             if name not in known:
                 listed = ", ".join(f"`{known_name}`" for known_name in known)
@@ -251,9 +251,10 @@ class TaskQuery:
         filters = {}
         for name, code in _LISTS.items():
             if name in parameters and parameters[name] != "*":
-                values = frozenset(part.strip() for part in parameters[name].split(","))
-                for value in values:
-                    _check_value(name, code, value)
+                parts = [part.strip() for part in parameters[name].split(",")]
+                values = frozenset(parts)
+                for position, value in enumerate(parts):
+                    _check_value(name, f"[{position}]" if len(parts) > 1 else "", code, value)
                 filters[name] = values
         dates = {name: parameters[name] for name in _DATES if name in parameters}
         reverse = parameters.get("reverse", "false")
@@ -294,9 +295,9 @@ class TaskQuery:
         return True
 
 
-def _check_value(name: str, code: str, value: str) -> None:
+def _check_value(name: str, position: str, code: str, value: str) -> None:
     if name in {"uids", "batchUids", "canceledBy"} and not value.isdigit():
-        raise ApiError(code, f"Invalid value in parameter `{name}`: could not parse `{value}` as a positive integer")
+        raise ApiError(code, f"Invalid value in parameter `{name}{position}`: could not parse `{value}` as a positive integer")
     if name == "statuses" and value not in STATUSES:
         listed = ", ".join(f"`{status}`" for status in STATUSES)
         raise ApiError(
