@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -18,10 +17,10 @@ from sync_worker.ports import Intake
 from sync_worker.stream.consumer import RecordBatchConsumer, RecordBatchTransport
 from sync_worker.stream.lanes import Lanes
 from sync_worker.stream.membership import GroupMembership
+from sync_worker.stream.quiet import quiet_libraries
 from sync_worker.stream.settings import StreamSettings
 
 _A_DAY_S = 86_400.0
-_QUIET_LOGGERS = ("faust", "mode", "aiokafka")
 
 
 class _Boot(BootStrategy):
@@ -99,9 +98,7 @@ def build_app(settings: StreamSettings, intake: Intake, membership: GroupMembers
 
     `membership` is what the intake acknowledges to; it belongs to this app from now on.
     """
-    for name in _QUIET_LOGGERS:
-        if logging.getLogger(name).level == logging.NOTSET:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_libraries()
     app = StreamApp(settings, intake, membership)
     topic = app.topic(*settings.topics, schema=_Untouched(key_type=bytes, value_type=bytes))
 

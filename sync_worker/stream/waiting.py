@@ -18,5 +18,7 @@ async def at_most(seconds: float, work: Awaitable[Any]) -> bool:
     if not done:
         task.cancel()
         return False
+    if task.cancelled():  # from within: aiokafka lets the cancellation of its own tasks escape when it closes
+        return False
     task.result()
     return True

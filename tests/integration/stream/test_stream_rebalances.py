@@ -12,12 +12,12 @@ PARTITIONS = 6
 
 def test_three_workers_that_join_leave_and_die_lose_and_repeat_nothing(group: Group) -> None:
     """Each owner sees each offset of its tenure once and in order, and together they see all of them."""
-    topic, count = group.topics[0], 60_000
+    topic = group.topics[0]
     group.create(topic, PARTITIONS)
-    producing = threading.Thread(target=_produce_slowly, args=(group, topic, count))
+    flow = Flow(group, topic)
     first = group.start({"chunk_records": 200})
     eventually(lambda: len(first.owned()) == PARTITIONS)
-    producing.start()
+    flow.start()
 
     second = group.start({"chunk_records": 200})
     eventually(lambda: len(first.owned()) == len(second.owned()) == 3)
@@ -31,17 +31,33 @@ def test_three_workers_that_join_leave_and_die_lose_and_repeat_nothing(group: Gr
     second.kill()
     eventually(lambda: len(third.owned()) == PARTITIONS)
 
-    producing.join()
+    eventually(lambda: len(third.taken()) == PARTITIONS)
+    count = flow.end()
     eventually(lambda: group.has_all(count), 60)
     group.assert_nothing_skipped_or_repeated()
     for partition in range(PARTITIONS):
         eventually(lambda p=partition: group.committed(topic, p) == count // PARTITIONS)
 
 
-def _produce_slowly(group: Group, topic: str, count: int) -> None:
-    step = 600
-    for first in range(0, count, step):
-        group.produce(topic, step, partitions=PARTITIONS, first=first)
+class Flow(threading.Thread):
+    """Produces to all partitions alike until told to end."""
+
+    def __init__(self, group: Group, topic: str) -> None:
+        super().__init__(daemon=True)
+        self.group, self.topic = group, topic
+        self.ending = threading.Event()
+        self.count = 0
+
+    def run(self) -> None:
+        while not self.ending.wait(0.02):
+            self.group.produce(self.topic, 60, partitions=PARTITIONS, first=self.count)
+            self.count += 60
+
+    def end(self) -> int:
+        """How many records there are."""
+        self.ending.set()
+        self.join()
+        return self.count
 
 
 def test_revocation_in_mid_flush_hands_over_what_was_not_acknowledged(group: Group, tmp_path: Path) -> None:
