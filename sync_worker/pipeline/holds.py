@@ -40,25 +40,25 @@ class Holds:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._holds: dict[str, Hold] = {}
+        self._holds: dict[tuple[str, str], Hold] = {}
 
     def put(self, subject: str, kind: str, cause: str, remedy: str) -> None:
-        old = self._holds.get(subject)
+        old = self._holds.get((subject, kind))
         since = old.since if old is not None else self._clock.now()
-        self._holds[subject] = Hold(subject, kind, cause, remedy, since)
-        if old is None or old.kind != kind:
+        self._holds[subject, kind] = Hold(subject, kind, cause, remedy, since)
+        if old is None:
             log.warning("hold", subject=subject, kind=kind, cause=cause, remedy=remedy)
 
-    def lift(self, subject: str) -> None:
-        hold = self._holds.pop(subject, None)
+    def lift(self, subject: str, kind: str) -> None:
+        hold = self._holds.pop((subject, kind), None)
         if hold is not None:
-            log.info("hold lifted", subject=subject, kind=hold.kind, seconds=round(self._clock.now() - hold.since, 3))
+            log.info("hold lifted", subject=subject, kind=kind, seconds=round(self._clock.now() - hold.since, 3))
 
     def current(self) -> list[Hold]:
         return sorted(self._holds.values(), key=lambda hold: hold.since)
 
     def __contains__(self, subject: str) -> bool:
-        return subject in self._holds
+        return any(held == subject for held, _ in self._holds)
 
 
 class Patience:
@@ -76,6 +76,7 @@ class Patience:
         Raises OwnershipLost as soon as `wanted` says that nobody needs the result any more.
         """
         failed = 0
+        kinds: set[str] = set()
         try:
             while True:
                 if not wanted():
@@ -84,11 +85,13 @@ class Patience:
                     return await attempt()
                 except EnvironmentFault as fault:
                     failed += 1
+                    kinds.add(type(fault).__name__)
                     self.holds.put(subject, type(fault).__name__, fault.message, fault.remedy)
                     pause = fault.retry_after_s or backoff(failed, self._random.random())
                     await self._pause(pause, wanted)
         finally:
-            self.holds.lift(subject)
+            for kind in kinds:
+                self.holds.lift(subject, kind)
 
     async def wait_for_operator(self, subject: str, needed: OperatorNeeded, *, wanted: Callable[[], bool]) -> None:
         """Record the finding and return once somebody cleared it. Raises OwnershipLost when no longer wanted."""
@@ -96,17 +99,20 @@ class Patience:
         now = self._clock.now()
         finding = Finding(needed.kind, subject, needed.message, f"index or partition {subject}", needed.remedy, True, now, now)
         stored = False
-        while wanted():
-            try:
-                if not stored:
-                    await self._state.add_finding(finding)
-                    stored = True
-                if not any(f.kind == needed.kind and f.subject == subject for f in await self._state.findings()):
-                    log.info("finding cleared", subject=subject, kind=needed.kind)
-                    return
-            except EnvironmentFault as fault:
-                log.warning("state database", cause=fault.message)
-            await self._pause(_FINDING_POLL_S, wanted)
+        try:
+            while wanted():
+                try:
+                    if not stored:
+                        await self._state.add_finding(finding)
+                        stored = True
+                    if not any(f.kind == needed.kind and f.subject == subject for f in await self._state.findings()):
+                        log.info("finding cleared", subject=subject, kind=needed.kind)
+                        return
+                except EnvironmentFault as fault:
+                    log.warning("state database", cause=fault.message)
+                await self._pause(_FINDING_POLL_S, wanted)
+        finally:
+            self.holds.lift(subject, needed.kind)
         raise OwnershipLost(f"{subject}: no longer wanted")
 
     async def was_accepted(self, subject: str, needed: OperatorNeeded) -> bool:

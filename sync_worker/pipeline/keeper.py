@@ -24,7 +24,7 @@ from sync_worker.pipeline.prepare import Preparation
 from sync_worker.pipeline.scan import LateWrite, while_owning
 from sync_worker.pipeline.settle import lost_memory
 from sync_worker.pipeline.translate import Translator
-from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Telemetry
+from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Task, Telemetry
 from sync_worker.progress.ledger import Span
 
 log = structlog.get_logger(__name__)
@@ -103,7 +103,7 @@ class Keeper:
         generations = {place: partition.generation for place, partition in mine.items()}
         sighting = await while_owning(index, journal, self._worker, generations)
         if sighting.foreign is not None:
-            await self._report_foreign(index.name, sighting.foreign.uid, sighting.foreign.kind)
+            await self.report_foreign(index.name, sighting.foreign)
         for late in sighting.late:
             if late.uid not in journal.mending:
                 await self.mend(lane, mine[late.partition], late)
@@ -166,13 +166,14 @@ class Keeper:
         records = [self.records[lane.index.name] for lane in lanes if lane.index.name in self.records]
         await self._state.save_progress(bookmarks, records)
 
-    async def _report_foreign(self, index: str, uid: int, kind: str) -> None:
+    async def report_foreign(self, index: str, task: Task) -> None:
+        """Leave a finding: somebody who is not of this group changed documents. Raises StateUnavailable."""
         now = self._clock.now()
         await self._state.add_finding(
             Finding(
                 kind="foreign-write",
                 subject=index,
-                evidence=f"task {uid} ({kind}) was not sent by this group",
+                evidence=f"task {task.uid} ({task.kind}) was not sent by this group",
                 doubt=f"whether {index} shows what the database says",
                 remedy=f"Find out who writes to the index, take away its key, fill the index again, then: "
                 f"sync-worker findings clear foreign-write {index} --reason …",

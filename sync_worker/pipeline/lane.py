@@ -24,6 +24,7 @@ from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.model import Flush, Index, Part, PartKind
 from sync_worker.pipeline.quarantine import Quarantine
 from sync_worker.pipeline.settle import Settler
+from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.write import Writer
 from sync_worker.ports import Clock, Task, TaskStatus, Telemetry
 
@@ -158,18 +159,7 @@ class Lane:
                 self._outbox = Flush(self.buffer, self.generation)
                 self.buffer = Batch()
             else:
-                await self._wait(wait)
-
-    async def _wait(self, seconds: float | None) -> None:
-        waiting = asyncio.ensure_future(self._changed.wait())
-        timer = asyncio.ensure_future(self._clock.sleep(seconds)) if seconds is not None else None
-        try:
-            await asyncio.wait([task for task in (waiting, timer) if task], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            if timer is not None:
-                timer.cancel()
-        self._changed.clear()
+                await happened(self._changed, self._clock, wait)
 
     def _wait_before_flush(self) -> float | None:
         if any(flush.failed_parts() for flush in self._flushes if flush.finished) or (self.buffer.clear and self._flushes):
@@ -274,7 +264,7 @@ class Lane:
         if not any(flush.finished and flush.failed_parts() for flush in self._flushes):
             return
         if not all(flush.finished for flush in self._flushes):
-            await self._wait(None)
+            await happened(self._changed, self._clock, None)
             return
         self._isolation = self._isolate_what_failed()
 

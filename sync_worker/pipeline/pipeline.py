@@ -24,6 +24,7 @@ from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
 from sync_worker.pipeline.settle import Settler
 from sync_worker.pipeline.translate import Translation, Translator
+from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.write import Writer
 from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
 from sync_worker.progress.ledger import Ledger
@@ -31,6 +32,7 @@ from sync_worker.progress.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
+_IDLE_S = 1.0
 _SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
 
 
@@ -63,6 +65,7 @@ class Pipeline:
         self._membership = membership
         self._limits = limits
         self._state = state
+        self._log = log_port
         self._holds = Holds(clock)
         self._patience = Patience(self._holds, state, clock, random)
         self._quarantine = Quarantine(
@@ -183,7 +186,8 @@ class Pipeline:
             await self._clock.sleep(0.02)
         try:
             left = max(0.5, deadline - self._clock.monotonic())
-            await asyncio.wait_for(self._keeper.tick(list(self._partitions.values())), timeout=left)
+            async with asyncio.timeout(left):
+                await self._keeper.tick(list(self._partitions.values()))
         except Exception as error:
             log.warning("last acknowledgement not stored", cause=explain(error))
         await self._cancel_all()
@@ -218,8 +222,8 @@ class Pipeline:
         if translation.failures:
             await self._record(translation, partition, lanes)
         for lane in lanes:
-            if lane.index.truncate == "hold" and any(key is None for key, _ in translation.steps[lane.index.name]):
-                await self._hold_for_truncate(lane, partition)
+            if any(document_id is None for document_id, _ in translation.steps[lane.index.name]):
+                await self._before_clear(lane, partition)
         self._raise_if_unwanted(partition)
         assert partition.ledger is not None
         first = partition.ledger.position
@@ -265,6 +269,31 @@ class Pipeline:
         await self._patience.persist(
             "dead letters", lambda: self._quarantine.record(translation.failures), wanted=lambda: not partition.dropped
         )
+
+    async def _before_clear(self, lane: Lane, partition: Partition) -> None:
+        """Nothing to do with one partition: the clear has its place in the order there."""
+        name, topic = lane.index.name, partition.place.topic
+
+        async def leave_finding() -> None:
+            count = (await self._log.partition_counts([topic])).get(topic, 1)
+            now = self._clock.now()
+            finding = Finding(
+                kind="truncate-over-partitions",
+                subject=name,
+                evidence=f"{lane.index.table} was truncated, and {topic} has {count} partitions",
+                doubt=f"whether documents of {name} that were written around the TRUNCATE should be there",
+                remedy=f"Fill the index again with ghosts removed (`backfill {name} --prune`, once that verb is there), then: "
+                f"sync-worker findings clear truncate-over-partitions {name} --reason …",
+                blocking=False,
+                first_seen=now,
+                last_seen=now,
+            )
+            if count > 1:
+                await self._state.add_finding(finding)
+
+        await self._patience.persist(partition.subject, leave_finding, wanted=lambda: not partition.dropped)
+        if lane.index.truncate == "hold":
+            await self._hold_for_truncate(lane, partition)
 
     async def _hold_for_truncate(self, lane: Lane, partition: Partition) -> None:
         name = lane.index.name
@@ -323,6 +352,14 @@ class Pipeline:
             if high < prepared.next_offset or prepared.next_offset >= prepared.end_offset:
                 lane.replay_until.pop(partition.place, None)
         for lane in lanes:
+            foreign = prepared.sightings[lane.index.name].foreign
+            if foreign is not None:
+                name = lane.index.name
+                await self._patience.persist(
+                    partition.subject,
+                    lambda name=name, task=foreign: self._keeper.report_foreign(name, task),  # type: ignore[misc]
+                    wanted=lambda: not partition.dropped,
+                )
             for late in prepared.sightings[lane.index.name].late:
                 try:
                     await self._patience.persist(
@@ -344,12 +381,8 @@ class Pipeline:
             except OperatorNeeded as needed:
                 await self._patience.wait_for_operator(subject_of(needed), needed, wanted=lambda: True)
                 raise StartAgain(f"{subject_of(needed)}: the finding {needed.kind} was cleared: starting again") from needed
-            self._settled.clear()
-            try:
-                await asyncio.wait_for(self._settled.wait(), timeout=1.0)
-            except TimeoutError:
-                continue
-            await self._clock.sleep(_TICK_S)
+            if await happened(self._settled, self._clock, _IDLE_S):
+                await self._clock.sleep(_TICK_S)
 
     async def _tick(self) -> None:
         await self._keeper.tick(list(self._partitions.values()))

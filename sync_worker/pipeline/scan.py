@@ -72,6 +72,8 @@ async def at_assignment(
             sighting.scanned = task.uid
             written = _document_write(task)
             if written is None or written.group != worker.group:
+                if watermark is not None and _is_foreign(task, worker):
+                    sighting.foreign = task
                 continue
             for covered, (low, high) in written.ranges.items():
                 if covered != partition:
@@ -102,7 +104,7 @@ async def while_owning(
                 if written.nonce in journal.pending:
                     return sighting
             elif written is None or written.group != worker.group:
-                if task.kind in _DOCUMENT_TASKS and task.status not in _WITHOUT_EFFECT:
+                if _is_foreign(task, worker):
                     sighting.foreign = task
                 written = None
             if written is not None and not journal.is_ours(task.uid):
@@ -118,6 +120,13 @@ async def while_owning(
         if len(tasks) < PAGE:
             return sighting
         start = tasks[-1].uid + 1
+
+
+def _is_foreign(task: Task, worker: WorkerIdentity) -> bool:
+    """Whether somebody who is not of this group changed documents."""
+    written = parse_metadata(task.metadata)
+    ours = written is not None and written.group == worker.group
+    return not ours and task.kind in _DOCUMENT_TASKS and task.status not in _WITHOUT_EFFECT
 
 
 def _document_write(task: Task) -> WriteMetadata | None:

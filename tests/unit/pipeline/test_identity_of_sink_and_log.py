@@ -1,0 +1,149 @@
+"""A sink that lost its memory, a log that was replaced: hold, say so durably, and go on only when somebody decided."""
+
+from __future__ import annotations
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.ports import Bookmark
+
+from .world import PLACE, Worker, World
+
+
+async def held(world: World, worker: Worker, kind: str) -> None:
+    await world.until(lambda: any(hold.kind == kind for hold in worker.pipeline.holds()), f"a hold for {kind}")
+    await world.found(kind)
+
+
+async def test_a_restored_dump_is_noticed_before_the_next_acknowledgement(world: World) -> None:
+    """`createdAt` survives a dump; the task of ours that was applied does not (protocol 13)."""
+    worker = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await worker.deliver()
+    await world.acknowledged(1)
+    dump = world.double.snapshot()
+    end = world.change("c", 2, name="x", n=2) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    world.double.restore(dump)
+    world.change("c", 3, name="x", n=3)
+    await worker.deliver()
+
+    await held(world, worker, "sink-lost-memory")
+    assert world.log.offsets[PLACE] == end
+
+
+async def test_a_restored_dump_is_noticed_after_a_restart(world: World) -> None:
+    """The anchor is stored with the progress and verified before the first write."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    dump = world.double.snapshot()
+    end = world.change("c", 2, name="x", n=2) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    world.double.restore(dump)
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    await held(world, second, "sink-lost-memory")
+
+
+async def test_an_index_made_anew_is_noticed(world: World) -> None:
+    """Deleted and created again: offsets are ahead of it."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    index = world.double.core.state.indexes["things"]
+    index.created_at = "2031-01-01T00:00:00Z"
+    index.documents.clear()
+    worker.pipeline._keeper._checked_at = -1e9
+
+    await held(world, worker, "sink-lost-memory")
+
+
+async def test_clearing_the_finding_lets_a_new_start_go_on(world: World) -> None:
+    """The operator filled the index and cleared the finding: exactly that evidence is accepted."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    await first.die()
+    world.double.core.state.indexes["things"].created_at = "2031-01-01T00:00:00Z"
+    second = await world.worker("w2")
+    await second.assign(2)
+    await held(world, second, "sink-lost-memory")
+
+    await world.state.clear_finding("sink-lost-memory", "things", by="test")
+    await world.until(second.pipeline.ready, "the partition is prepared")
+    end = world.change("c", 2, name="x", n=2) + 1
+    await second.deliver()
+    await world.acknowledged(end)
+
+
+async def test_a_topic_made_anew_holds(world: World) -> None:
+    """Another topic id, though the committed offset is in range (protocol 14)."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    await first.die()
+    world.log.ids[PLACE.topic] = "id-2"
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    await held(world, second, "log-replaced")
+
+
+async def test_a_commit_below_the_logs_start_holds(world: World) -> None:
+    """Retention removed events that were never read."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    await first.die()
+    for key in range(2, 6):
+        world.change("c", key, name="x", n=key)
+    world.log.starts[PLACE] = 3
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    await held(world, second, "log-replaced")
+
+
+async def test_a_first_start_begins_at_the_logs_start(world: World) -> None:
+    """No commit and no bookmark: earliest."""
+    worker = await world.start()
+    await world.until(worker.pipeline.ready, "the partition is prepared")
+    assert (await world.state.bookmarks([PLACE]))[PLACE] == Bookmark(PLACE, "id-1", 0, {"things": 0})
+
+
+async def test_a_grown_partition_count_leaves_a_finding(world: World) -> None:
+    """Two changes of one document may now be in two partitions."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    other = TopicPartition(PLACE.topic, 1)
+    world.log.partitions[other] = []
+
+    await first.assign(2, [PLACE, other])
+    await world.until(first.pipeline.ready, "the partitions are prepared")
+
+    await world.found("partition-count-changed")
+
+
+async def test_a_foreign_write_leaves_a_finding(world: World) -> None:
+    """Somebody else writes to the index: nothing stops, but it is said."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    await worker.sinks[0].write("things", b'{"id":5}', metadata="")
+
+    await world.found("foreign-write")

@@ -1,0 +1,160 @@
+"""What a zombie or a lost request writes is found in the index's tasks and undone (protocol 5 to 7)."""
+
+from __future__ import annotations
+
+import orjson
+
+from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.change.model import TopicPartition
+
+from .world import PLACE, Worker, World
+
+
+async def late(
+    worker: Worker, generation: int, low: int, high: int, *, run: str = "zombie", kind: str = "write", **row: object
+) -> None:
+    """A write that some earlier owner had on its way."""
+    metadata = WriteMetadata(kind, "group", run, generation, "late", {PLACE: (low, high)}).encode()
+    if kind == "clear":
+        await worker.sinks[0].clear("things", metadata=metadata)
+    else:
+        await worker.sinks[0].write("things", orjson.dumps(row), metadata=metadata)
+
+
+async def test_a_zombies_write_is_undone(world: World) -> None:
+    """An older generation writes old over new, long after the new owner acknowledged: the newest comes back."""
+    first = await world.start()
+    world.change("c", 1, name="old", n=1)
+    world.change("c", 2, name="other", n=1)
+    await first.deliver()
+    await world.acknowledged(2)
+    await first.die()
+    second = await world.worker("w2")
+    await second.assign(2)
+    end = world.change("u", 1, name="new", n=2) + 1
+    await second.deliver()
+    await world.acknowledged(end)
+    assert world.documents()["1"]["name"] == "new"
+
+    await late(second, 1, 0, 1, id=1, name="old", n=1)
+    await world.until(lambda: world.documents()["1"]["name"] == "old", "the zombie's write is applied")
+
+    await world.until(lambda: world.documents()["1"]["name"] == "new", "the zombie's write is undone")
+    assert second.numbers.total("late_writes_mended") == 1
+
+
+async def test_a_lost_request_that_lands_late_is_undone(world: World) -> None:
+    """One of ours whose uid we never received."""
+    worker = await world.start()
+    world.change("c", 1, name="old", n=1)
+    end = world.change("u", 1, name="new", n=2) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 1, 0, 0, run="w1", id=1, name="old", n=1)
+
+    await world.until(lambda: worker.numbers.total("late_writes_mended") == 1, "it is noticed")
+    await world.until(lambda: world.documents()["1"]["name"] == "new", "it is undone")
+
+
+async def test_a_late_write_between_two_owners_is_undone(world: World) -> None:
+    """It lands after the old owner's last look and before the new owner's first: the stored watermark shows it."""
+    first = await world.start()
+    world.change("c", 1, name="old", n=1)
+    end = world.change("u", 1, name="new", n=2) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+
+    second = await world.worker("w2")
+    await late(second, 0, 0, 0, id=1, name="old", n=1)
+    await world.double.wait_idle()
+    assert world.documents()["1"]["name"] == "old"
+    await second.assign(2)
+
+    await world.until(lambda: world.documents()["1"]["name"] == "new", "it is undone")
+
+
+async def test_a_deleted_row_does_not_come_back_by_a_late_write(world: World) -> None:
+    """A document that the source no longer has does not come back (invariant 3)."""
+    worker = await world.start()
+    world.change("c", 1, name="x", n=1)
+    end = world.change("d", 1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 0, 0, 0, id=1, name="x", n=1)
+    await world.until(lambda: worker.numbers.total("late_writes_mended") == 1, "it is noticed")
+
+    await world.until(lambda: world.documents() == {}, "it is undone")
+
+
+async def test_a_late_clear_holds(world: World) -> None:
+    """A clear that is not ours emptied the index: hold and say what to do."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 0, 0, 0, kind="clear")
+
+    await world.until(lambda: any(hold.kind == "sink-lost-memory" for hold in worker.pipeline.holds()), "the hold is on display")
+
+
+async def test_a_replay_shows_nothing_older(world: World) -> None:
+    """After a restart everything that earlier owners wrote goes into one coalesced flush (protocol 7)."""
+    first = await world.start()
+    world.change("c", 1, name="v1", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    first.group.acknowledge = lambda *_: None  # type: ignore[method-assign]
+    for version in range(2, 8):
+        world.change("u", 1, name=f"v{version}", n=version)
+        await first.deliver()
+        await world.until(lambda v=version: world.documents()["1"]["n"] == v, f"version {version}")  # type: ignore[misc]
+    await first.die()
+    seen: list[int] = []
+    world.double.core.batch_fault = lambda _tasks: seen.append(world.documents()["1"]["n"])  # type: ignore[func-returns-value,assignment,return-value]
+
+    second = await world.worker("w2")
+    await second.assign(2)
+    await second.deliver(most=1)
+    await world.acknowledged(7)
+
+    assert seen == [7]
+    assert world.documents()["1"]["n"] == 7
+
+
+async def test_a_worker_that_lost_its_partition_writes_nothing(world: World) -> None:
+    """The generation is checked right before a write; what was taken is dropped, not acknowledged."""
+    first = await world.start()
+    first.group.owned = {}
+    world.change("c", 1, name="x", n=1)
+    chunk_source = first.group
+    chunk_source.owned = {PLACE: 1}
+    chunk = chunk_source.fetch(PLACE)
+    assert chunk is not None
+    chunk_source.owned = {PLACE: 2}
+    await first.pipeline.take(chunk)
+    await world.until(lambda: first.pipeline._lanes["things"].quiet, "the lane gave it up")
+
+    assert world.tasks() == []
+    assert world.log.offsets.get(PLACE, 0) == 0
+
+
+async def test_a_neighbours_write_in_the_same_generation_is_not_late(world: World) -> None:
+    """Two workers share a topic of two partitions: neither undoes what the other writes."""
+    worker = await world.start(partitions=2)
+    other = TopicPartition(PLACE.topic, 1)
+    await worker.assign(3, [PLACE])
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    metadata = WriteMetadata("write", "group", "w2", 3, "n", {other: (0, 0)}).encode()
+    await worker.sinks[0].write("things", orjson.dumps({"id": 2}), metadata=metadata)
+    await world.double.wait_idle()
+    for _ in range(3):
+        worker.pipeline._keeper._checked_at = -1e9
+        await worker.pipeline._tick()
+
+    assert worker.numbers.total("late_writes_found") == 0
