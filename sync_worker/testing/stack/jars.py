@@ -125,4 +125,6 @@ class _Progress:
 
 
 def to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # One write for text and end of line: parts report from several threads.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from sync_worker.testing.stack.process import Daemon, StackError
 
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 180.0
 
 
 class Kind(StrEnum):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -91,9 +92,12 @@ class Daemon:
         self._pid_file.unlink(missing_ok=True)
 
     def pause(self) -> None:
-        """SIGSTOP to it and all its children: alive, and answering nothing."""
-        for process in self._running_tree():
+        """SIGSTOP to it and all its children, and wait until they stand still: alive, and answering nothing."""
+        tree = self._running_tree()
+        for process in tree:
             process.suspend()
+        while not all(_stands_still(process) for process in tree):
+            time.sleep(0.01)
 
     def resume(self) -> None:
         for process in self._running_tree():
@@ -135,6 +139,13 @@ def _marked(pid: int, mark: str) -> psutil.Process | None:
         if _mark_of(process) == mark:
             return process
     return None
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _mark_of(process: psutil.Process) -> str | None:
