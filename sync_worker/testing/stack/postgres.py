@@ -121,11 +121,9 @@ def _wheel() -> Path:
 
 
 def _may_enter(folder: Path, user: int) -> bool:
-    try:
-        subprocess.run(["/bin/sh", "-c", ":"], cwd=folder, user=user, group=user, extra_groups=[], check=True)
-    except PermissionError:
-        return False
-    return True
+    # The shell changes the folder, because subprocess would do it before it changes the user.
+    enter = ["/bin/sh", "-c", 'cd "$0" 2>/dev/null', folder]
+    return subprocess.run(enter, cwd="/", user=user, group=user, extra_groups=[], check=False).returncode == 0
 
 
 def _copy_programs(wheel: Path) -> Path:
