@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sync_worker.document.hook import NAME as HOOK_NAME
 from sync_worker.document.predicate import Predicate, compile_predicate
 from sync_worker.document.problem import Problem, ProblemsError, suggestion
+from sync_worker.document.refuse import VectorRules
 from sync_worker.document.value import FieldType
 
 KNOWN_SETTINGS = frozenset(
@@ -284,10 +285,18 @@ class IndexDeclaration(BaseModel):
                         Problem(path, f"belongs to the same embedder as `{embedders[field.embedder]}`; each takes one vector")
                     )
                 embedders[field.embedder] = name
-                declared = self.settings.get("embedders", {})
-                if isinstance(declared, dict) and field.embedder not in declared:
+                declared = self._embedders()
+                if field.embedder not in declared:
                     what = f"embedder `{field.embedder}` is not in `settings.embedders`"
                     problems.append(Problem(path, f"{what}; {suggestion(field.embedder, declared)}" if declared else what))
+        for embedder in sorted(self.vector_rules.provided - embedders.keys()) if self.hook is None else ():
+            problems.append(
+                Problem(
+                    ("settings", "embedders", embedder),
+                    "takes vectors from the documents, and no field makes them: each new document would fail with its whole "
+                    f'batch; add a field {{type = "vector", embedder = "{embedder}"}}',
+                )
+            )
         return problems
 
     @cached_property
@@ -304,15 +313,18 @@ class IndexDeclaration(BaseModel):
             needed.add(self.soft_delete)
         return frozenset(needed)
 
-    @property
-    def dimensions(self) -> dict[str, int]:
-        """Embedder → length of its vectors, where the settings say it."""
-        embedders = self.settings.get("embedders")
-        return {
-            name: embedder["dimensions"]
-            for name, embedder in (embedders if isinstance(embedders, dict) else {}).items()
-            if isinstance(embedder, dict) and isinstance(embedder.get("dimensions"), int)
-        }
+    @cached_property
+    def vector_rules(self) -> VectorRules:
+        """What the declared settings say about vectors."""
+        embedders = {name: embedder for name, embedder in self._embedders().items() if isinstance(embedder, dict)}
+        return VectorRules(
+            {name: embedder["dimensions"] for name, embedder in embedders.items() if isinstance(embedder.get("dimensions"), int)},
+            frozenset(name for name, embedder in embedders.items() if embedder.get("source") == "userProvided"),
+        )
+
+    def _embedders(self) -> dict[str, Any]:
+        declared = self.settings.get("embedders")
+        return declared if isinstance(declared, dict) else {}
 
     def __str__(self) -> str:
         return json.dumps(self.name or self.uid)

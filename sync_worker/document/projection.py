@@ -56,7 +56,7 @@ class Projector:
         self._id_field = declaration.id_field
         self._predicate = declaration.predicate
         self._soft_delete = declaration.soft_delete
-        self._dimensions = declaration.dimensions
+        self._vector_rules = declaration.vector_rules
         fields = {name: field for name, field in declaration.fields.items() if not field.omit and name != self._id_field}
         self._plain = tuple(_plain(name, field) for name, field in fields.items() if _is_plain(field))
         self._json = tuple(name for name, field in fields.items() if field.type is FieldType.JSON)
@@ -151,7 +151,7 @@ class Projector:
             document["_geo"] = self._coordinates(row, *self._geo)
         if self._vectors:
             document["_vectors"] = {embedder: self._vector(row, name, column) for name, column, embedder in self._vectors}
-            refuse.check_vectors(document["_vectors"], self._dimensions)
+            refuse.check_vectors(document["_vectors"], self._vector_rules)
         for name, constant in self._constants.items():
             document[name] = deepcopy(constant)
         if self._hook is None:
@@ -177,7 +177,7 @@ class Projector:
                 code="hook_invalid",
                 remedy="Leave the id alone: one row is one document.",
             )
-        refuse.check(result, self._id_field, self._dimensions)
+        refuse.check(result, self._id_field, self._vector_rules)
         return result
 
     def _coordinates(self, row: Row, lat: str, lng: str) -> dict[str, int | float] | None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from sync_worker.document.geojson import is_geojson
 from sync_worker.document.ids import MAX_ID_BYTES
 from sync_worker.document.value import FLOAT32_MAX, INTEGER_MAX, INTEGER_MIN
 from sync_worker.errors import RefusedDocument
@@ -20,20 +22,32 @@ MAX_NESTING = 127
 """Arrays and objects inside one another in a field. A field with 128 can be stored by an update and never be read again."""
 MAX_FIELDS = 65_535
 """Field names an index can hold; they are numbered with 16 bits, nested ones included."""
-MAX_VECTORS = 255
-"""Embeddings of one document for one embedder; they are counted with 8 bits."""
+MAX_VECTORS = 256
+"""Embeddings of one document for one embedder; a 1.50 server takes more and drops them without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRules:
+    """What the index's settings say about vectors.
+
+    Attributes:
+        dimensions: embedder → length of its embeddings, where it is declared.
+        provided: embedders with `source: userProvided`. A new document that says nothing about one of them fails its batch.
+    """
+
+    dimensions: Mapping[str, int]
+    provided: frozenset[str]
+
 
 _VALID_ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _RUST_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _CHECKED_BY_SHAPE = frozenset(("_geo", "_vectors"))
+_ABSENT = object()
 _REMEDY_SOURCE = "Correct the value in the source; its next change brings the document in."
 
 
-def check(document: Mapping[str, Any], id_field: str, dimensions: Mapping[str, int]) -> None:
+def check(document: Mapping[str, Any], id_field: str, rules: VectorRules) -> None:
     """Walk through the whole document. Needed only where a hook made it.
-
-    Args:
-        dimensions: embedder → length of its embeddings, where the settings declare it.
 
     Raises:
         RefusedDocument: messages name the field, never the value.
@@ -55,9 +69,9 @@ def check(document: Mapping[str, Any], id_field: str, dimensions: Mapping[str, i
     if "_geo" in document:
         check_geo(document["_geo"])
     if "_geojson" in document:
-        _check_geojson(document["_geojson"])
-    if "_vectors" in document:
-        check_vectors(document["_vectors"], dimensions)
+        check_geojson(document["_geojson"])
+    if "_vectors" in document or rules.provided:
+        check_vectors(document.get("_vectors", {}), rules)
 
 
 def check_id(document: Mapping[str, Any], id_field: str) -> None:
@@ -165,19 +179,28 @@ def check_geo(value: Any) -> None:
             raise _geo(f"has a `{name}` that is not a finite number")
 
 
-def _check_geojson(value: Any) -> None:
-    if value is not None and (type(value) is not dict or type(value.get("type")) is not str):
-        raise RefusedDocument("`_geojson` is not a GeoJSON object.", code="invalid_document_geojson_field", remedy=_REMEDY_SOURCE)
+def check_geojson(value: Any) -> None:
+    """`_geojson` is a GeoJSON object; the server refuses even null."""
+    if not is_geojson(value):
+        raise RefusedDocument(
+            "`_geojson` is no GeoJSON that Meilisearch takes; where there is none, the field must be left out.",
+            code="invalid_document_geo_field",
+            remedy=_REMEDY_SOURCE,
+        )
 
 
-def check_vectors(value: Any, dimensions: Mapping[str, int]) -> None:
-    """`_vectors` is an object of embedder → null, an embedding, a list of embeddings, or {regenerate, embeddings}.
-
-    Args:
-        dimensions: embedder → length of its embeddings, where the settings declare it.
-    """
+def check_vectors(value: Any, rules: VectorRules) -> None:
+    """`_vectors` is an object of embedder → null, an embedding, a list of embeddings, or {regenerate, embeddings}."""
     if type(value) is not dict:
         raise _vectors("is not an object of embedders")
+    for embedder in rules.provided:
+        vectors = value.get(embedder, _ABSENT)
+        if vectors is _ABSENT or (type(vectors) is dict and vectors.get("regenerate") is True):
+            raise RefusedDocument(
+                f"`_vectors.{embedder}` has to be provided: without it a new document fails together with its whole batch.",
+                code="vector_embedding_error",
+                remedy="Write None where there is no vector.",
+            )
     for embedder, vectors in value.items():
         if type(embedder) is not str:
             raise _vectors("has a name that is not a text")
@@ -196,7 +219,7 @@ def check_vectors(value: Any, dimensions: Mapping[str, int]) -> None:
             raise RefusedDocument(
                 f"`_vectors.{embedder}` holds more than {MAX_VECTORS} embeddings.", code="too_many_vectors", remedy=_REMEDY_SOURCE
             )
-        expected = dimensions.get(embedder)
+        expected = rules.dimensions.get(embedder)
         for embedding in embeddings:
             if type(embedding) is not list or not all(
                 type(number) in (int, float) and -FLOAT32_MAX <= number <= FLOAT32_MAX for number in embedding

@@ -58,6 +58,7 @@ def test_the_columns_it_reads_are_known() -> None:
         ({"fields": {"_geo": "json"}}, "called `_geo`"),
         ({"fields": {"_vectors": "json"}}, "reads itself"),
         ({"fields": {"": "text"}}, "empty name"),
+        ({"settings": {"embedders": {"e": {"source": "userProvided"}}}}, "no field makes them"),
         ({"fields": {"v": {"type": "vector", "embedder": "e"}}}, "not in `settings.embedders`"),
         (
             {

@@ -193,6 +193,17 @@ def test_a_vector_of_other_dimensions_is_refused_before_it_fails_its_batch() -> 
     assert failure(vectors(), {"v": "x"}).code == "value_misfit"
 
 
+def test_a_hook_has_to_say_something_about_a_provided_vector() -> None:
+    """A new document without it fails together with all that the server merges with it."""
+    settings = {"embedders": {"e": {"source": "userProvided", "dimensions": 2}}}
+
+    assert (
+        failure(projector(hook=lambda document, row: document, settings=settings), {"name": "a"}).code == "vector_embedding_error"
+    )
+    silent = projector(hook=lambda document, row: {**document, "_vectors": {"e": None}}, settings=settings)
+    assert isinstance(silent.project(change({"name": "a"})), Write)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from sync_worker.document.refuse import MAX_FIELDS, check, check_size, check_value, check_vectors
+from sync_worker.document.refuse import MAX_FIELDS, VectorRules, check, check_size, check_value, check_vectors
 from sync_worker.errors import RefusedDocument
 
+NO_EMBEDDER = VectorRules({}, frozenset())
+TWO_DIMENSIONS = VectorRules({"e": 2}, frozenset())
 RECORDINGS = Path(__file__).parents[2] / "fixtures" / "meilisearch-1.50"
 
 
@@ -40,9 +42,9 @@ def exchanges(scenario: str) -> Iterator[tuple[dict[str, Any], bool, str | None,
             waiting = None
 
 
-def verdict(document: dict[str, Any], dimensions: dict[str, int]) -> str | None:
+def verdict(document: dict[str, Any], rules: VectorRules) -> str | None:
     try:
-        check(document, "id", dimensions)
+        check(document, "id", rules)
     except RefusedDocument as refusal:
         return refusal.code
     return None
@@ -73,8 +75,8 @@ OWN_CODES = {"internal": {"nested_too_deep", "invalid_vectors_type", "invalid_te
 @pytest.mark.parametrize(("scenario", "document", "taken", "code"), judged())
 def test_our_verdict_is_the_server_s(scenario: str, document: dict[str, Any], taken: bool, code: str | None) -> None:
     """Codes are the server's own, but where it only says `internal`."""
-    dimensions = {"e": 2} if scenario == "poison-in-a-merged-batch" else {}
-    ours = verdict(document, dimensions)
+    rules = TWO_DIMENSIONS if scenario == "poison-in-a-merged-batch" else NO_EMBEDDER
+    ours = verdict(document, rules)
 
     if taken:
         assert ours is None or (scenario, ours) in ACCEPTED_BUT_REFUSED
@@ -128,7 +130,7 @@ def test_a_hostile_depth_does_not_reach_python_s_own_limit() -> None:
 def test_what_json_can_t_carry_is_refused_wherever_it_lies(value: Any, code: str) -> None:
     """The messages name the field and never the value."""
     with pytest.raises(RefusedDocument) as caught:
-        check({"id": 1, "field": value}, "id", {})
+        check({"id": 1, "field": value}, "id", NO_EMBEDDER)
     assert caught.value.code == code
     assert "field" in caught.value.message
 
@@ -148,7 +150,7 @@ def test_what_json_can_t_carry_is_refused_wherever_it_lies(value: Any, code: str
     ids=repr,
 )
 def test_vectors_of_every_allowed_form(vectors: Any) -> None:
-    check_vectors(vectors, {"e": 2})
+    check_vectors(vectors, TWO_DIMENSIONS)
 
 
 @pytest.mark.parametrize(
@@ -163,27 +165,52 @@ def test_vectors_of_every_allowed_form(vectors: Any) -> None:
         ({"e": {"embeddings": [1, 2]}}, "invalid_vectors_type"),
         ({"e": {"regenerate": False, "more": 1}}, "invalid_vectors_type"),
         ({"e": [1, 2, 3]}, "invalid_vector_dimensions"),
-        ({"e": [[1, 2]] * 256}, "too_many_vectors"),
+        ({"e": [[1, 2]] * 257}, "too_many_vectors"),
     ],
     ids=lambda item: repr(item)[:40],
 )
 def test_vectors_of_any_other_form_would_fail_their_whole_batch(vectors: Any, code: str) -> None:
     with pytest.raises(RefusedDocument) as caught:
-        check_vectors(vectors, {"e": 2})
+        check_vectors(vectors, TWO_DIMENSIONS)
     assert caught.value.code == code
 
 
 def test_more_fields_than_an_index_can_number() -> None:
     with pytest.raises(RefusedDocument) as caught:
-        check({"id": 1, "x": {str(number): 1 for number in range(MAX_FIELDS)}}, "id", {})
+        check({"id": 1, "x": {str(number): 1 for number in range(MAX_FIELDS)}}, "id", NO_EMBEDDER)
     assert caught.value.code == "max_fields_limit_exceeded"
 
 
-def test_geojson_has_to_be_an_object_with_a_type() -> None:
-    check({"id": 1, "_geojson": {"type": "Point", "coordinates": [1, 2]}}, "id", {})
-    with pytest.raises(RefusedDocument) as caught:
-        check({"id": 1, "_geojson": "POINT(1 2)"}, "id", {})
-    assert caught.value.code == "invalid_document_geojson_field"
+def more_verdicts() -> list[Any]:
+    lines = (Path(__file__).parent / "verdicts-of-a-1.50-server.jsonl").read_text().splitlines()[1:]
+    return [pytest.param(case["document"], case["code"], id=line[13:90]) for line in lines for case in [json.loads(line)]]
+
+
+TAKEN_BUT_SPOILED = {
+    # Components beyond a 32-bit float are stored as infinity and come back as null.
+    "invalid_vectors_type": [{"e": [1e39, 1]}, {"e": [1e308, 1]}],
+    # From the 257th on, embeddings are dropped without a word.
+    "too_many_vectors": [{"e": [[1, 2]] * 257}],
+}
+
+
+@pytest.mark.parametrize(("document", "code"), more_verdicts())
+def test_our_verdict_on_new_documents_is_the_server_s(document: dict[str, Any], code: str | None) -> None:
+    """Vectors, coordinates, GeoJSON and odd names, on an index that reads them all; each refusal would fail a whole batch."""
+    ours = verdict(document, VectorRules({"e": 2}, frozenset("e")))
+
+    if code is None:
+        assert ours is None or document["_vectors"] in TAKEN_BUT_SPOILED[ours]
+    elif code == "internal":
+        assert ours in ("invalid_vectors_type", "invalid_document_geo_field")
+    else:
+        assert ours == code
+
+
+def test_the_more_verdicts_judge_both_ways() -> None:
+    codes = [case.values[1] for case in more_verdicts()]
+    assert codes.count(None) >= 50
+    assert sum(code is not None for code in codes) >= 40
 
 
 def test_a_document_above_the_payload_limit_can_t_be_split() -> None:
