@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-_MIN_RING = 3
-"""Positions of a ring; the server closes it itself."""
+_MIN_RING = 4
+"""Positions of a polygon's outer ring, once it is closed (RFC 7946 and the server's own tiler)."""
 
 
 def is_geojson(value: Any) -> bool:
@@ -20,11 +20,15 @@ def is_geojson(value: Any) -> bool:
     if kind == "Feature":
         return _is_geometry(value.get("geometry"))
     if kind == "FeatureCollection":
-        return _list_of(
-            lambda feature: type(feature) is dict and feature.get("type") == "Feature" and is_geojson(feature),
-            value.get("features"),
-        )
+        return _list_of(_is_feature_of_collection, value.get("features"))
     return _is_geometry(value)
+
+
+def _is_feature_of_collection(value: Any) -> bool:
+    if type(value) is not dict or value.get("type") != "Feature":
+        return False
+    geometry = value.get("geometry")
+    return geometry is None or _is_geometry(geometry)
 
 
 def _is_geometry(value: Any) -> bool:
@@ -49,12 +53,12 @@ def _line(value: Any) -> bool:
     return _list_of(_position, value)
 
 
-def _ring(value: Any) -> bool:
-    return _line(value) and len(value) >= _MIN_RING
-
-
 def _polygon(value: Any) -> bool:
-    return _list_of(_ring, value) and len(value) > 0
+    if not _list_of(_line, value) or not value or not value[0]:
+        return False
+    outer = value[0]
+    closing = 0 if outer[0] == outer[-1] else 1
+    return len(outer) + closing >= _MIN_RING
 
 
 _COORDINATES: dict[str, Callable[[Any], bool]] = {

@@ -186,11 +186,16 @@ def more_verdicts() -> list[Any]:
     return [pytest.param(case["document"], case["code"], id=line[13:90]) for line in lines for case in [json.loads(line)]]
 
 
-TAKEN_BUT_SPOILED = {
+TAKEN_BUT_REFUSED: dict[str, list[Any]] = {
     # Components beyond a 32-bit float are stored as infinity and come back as null.
     "invalid_vectors_type": [{"e": [1e39, 1]}, {"e": [1e308, 1]}],
     # From the 257th on, embeddings are dropped without a word.
     "too_many_vectors": [{"e": [[1, 2]] * 257}],
+    # Rings that are a line back and forth: others as short fail with `internal`.
+    "invalid_document_geo_field": [
+        {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [0, 0]]]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]},
+    ],
 }
 
 
@@ -200,7 +205,8 @@ def test_our_verdict_on_new_documents_is_the_server_s(document: dict[str, Any], 
     ours = verdict(document, VectorRules({"e": 2}, frozenset("e")))
 
     if code is None:
-        assert ours is None or document["_vectors"] in TAKEN_BUT_SPOILED[ours]
+        suspect = document.get("_geojson", document["_vectors"])
+        assert ours is None or suspect in TAKEN_BUT_REFUSED[ours]
     elif code == "internal":
         assert ours in ("invalid_vectors_type", "invalid_document_geo_field")
     else:
