@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from confluent_kafka import Message
 from connector_harness import Addresses, Place, place
 
 from sync_worker.adapters.debezium.template import CANARY_PREFIX
+from sync_worker.adapters.source.check import check_source
+from sync_worker.adapters.source.soundness import SourceProblem
 from sync_worker.testing.stack import Stack
 
 
@@ -121,6 +124,34 @@ def test_a_value_that_cannot_be_converted_stops_the_connector_loudly(here: Place
     here.execute(f"insert into t values (1, '{value}')")
     with pytest.raises(AssertionError, match=r"Failed to properly convert data value for 'public\.t\.a'"):
         here.records(here.settings.data_topic("public.t"), lambda read: len(read) >= 1)
+
+
+@pytest.mark.parametrize("identity", ["default", "full"])
+def test_an_unchanged_large_array_needs_replica_identity_full(here: Place, identity: str) -> None:
+    """Debezium's mark for it is no value of the type, which stops the connector; `check` tells it, and the mend helps."""
+    here.execute(
+        "create table t (id integer primary key, small text, a numeric[])",
+        "alter table t alter a set storage external",
+        f"alter table t replica identity {identity}",
+        "insert into t select 1, 'a', array(select x::numeric from generate_series(1, 3000) x)",
+    )
+    here.with_tables("public.t").start()
+    topic = here.settings.data_topic("public.t")
+    here.records(topic, lambda read: len(read) >= 1)
+    here.execute("update t set small = 'b'")
+    warned = [problem for problem in asyncio.run(_check(here)) if "unchanged stops the connector" in problem.what]
+    if identity == "default":
+        assert [problem.subject for problem in warned] == ["public.t.a"]
+        with pytest.raises(AssertionError, match=r"Failed to properly convert data value for 'public\.t\.a'"):
+            here.records(topic, lambda read: len(read) >= 2)
+    else:
+        assert warned == []
+        read, updated = here.records(topic, lambda read: len(read) >= 2)
+        assert _payload(updated)["after"] == {**_payload(read)["after"], "small": "b"}
+
+
+async def _check(here: Place) -> list[SourceProblem]:
+    return await check_source(here.database_url, ["public.t"], here.settings.slot, here.settings.publication)
 
 
 def test_a_role_with_replication_and_select_is_enough(here: Place) -> None:

@@ -33,10 +33,13 @@ where i.indrelid = %s::oid and i.indisunique and i.indisvalid and i.indpred is n
 order by i.indisprimary desc, i.indexrelid
 """
 
+# A partitioned table that is published as its leaves is a member, but not listed in pg_publication_tables.
 _PUBLICATIONS = """
 select p.pubname, p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, t.attnames::text[], t.rowfilter
-from pg_publication p join pg_publication_tables t on t.pubname = p.pubname
-where t.schemaname = %s and t.tablename = %s
+from pg_publication p
+left join pg_publication_tables t on t.pubname = p.pubname and t.schemaname = %s and t.tablename = %s
+where t.pubname is not null or p.puballtables
+   or exists (select 1 from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = %s::oid)
 order by p.pubname
 """
 
@@ -97,7 +100,9 @@ async def describe(connection: psycopg.AsyncConnection[Any], table: str) -> Tabl
     kind, persistence, identity, is_partition, rows, readable = (await _fetch(connection, _TABLE, (oid,)))[0]
     keys = await _fetch(connection, _KEYS, (oid,))
     schema, _, name = table.partition(".")
-    members = await _fetch(connection, _PUBLICATIONS, (schema, name))
+    columns = await columns_of(connection, oid)
+    plain = [column.name for column in columns if not column.generated]
+    members = await _fetch(connection, _PUBLICATIONS, (schema, name, oid))
     return TableDescription(
         table=table,
         oid=oid,
@@ -107,11 +112,11 @@ async def describe(connection: psycopg.AsyncConnection[Any], table: str) -> Tabl
         is_partition=is_partition,
         estimated_rows=rows,
         readable=readable,
-        columns=await columns_of(connection, oid),
+        columns=columns,
         primary_key=next((tuple(columns) for primary, _, columns in keys if primary), ()),
         unique_keys=tuple(tuple(columns) for primary, _, columns in keys if not primary),
         identity_index=next((tuple(columns) for _, chosen, columns in keys if chosen), ()) if identity == "i" else (),
-        publications=tuple(_membership(*member) for member in members),
+        publications=tuple(_membership(*member, everything=plain) for member in members),
     )
 
 
@@ -122,15 +127,17 @@ def _membership(
     update: bool,
     delete: bool,
     truncate: bool,
-    columns: list[str],
+    columns: list[str] | None,
     row_filter: str | None,
+    *,
+    everything: list[str],
 ) -> Membership:
     sent = {"insert": insert, "update": update, "delete": delete, "truncate": truncate}
     return Membership(
         publication=name,
         via_root=via_root,
         operations=frozenset(operation for operation, is_sent in sent.items() if is_sent),
-        columns=frozenset(columns),
+        columns=frozenset(everything if columns is None else columns),
         row_filter=row_filter,
     )
 

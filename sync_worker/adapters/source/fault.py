@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,14 @@ _MENDS: dict[str, str] = {
 """SQLSTATEs, or their classes, that waiting does not mend."""
 
 
+_REFUSED_CONNECTIONS = (
+    (re.compile("password authentication failed|no password supplied|role .* does not exist"), _MENDS["28"]),
+    (re.compile("database .* does not exist"), _MENDS["3D"]),
+    (re.compile("no pg_hba.conf entry"), "let the role in with pg_hba.conf, or use another sslmode"),
+)
+"""libpq gives a failed connection no SQLSTATE. A server that speaks another language is taken for one that does not answer."""
+
+
 def translate(error: psycopg.Error, doing: str) -> SyncWorkerError:
     """The closest match: what waiting can mend is SourceUnavailable, what an operator has to mend is ConfigurationError.
 
@@ -33,8 +42,8 @@ def translate(error: psycopg.Error, doing: str) -> SyncWorkerError:
     mend = _MENDS.get(state) or _MENDS.get(state[:2])
     if mend is not None:
         return ConfigurationError([message], remedy=mend)
-    if "password authentication failed" in message or "no password supplied" in message:
-        return ConfigurationError([message], remedy=_MENDS["28"])
+    if refused := next((mend for words, mend in _REFUSED_CONNECTIONS if words.search(message)), None):
+        return ConfigurationError([message], remedy=refused)
     if isinstance(error, psycopg.ProgrammingError) and not state:
         return ConfigurationError([message], remedy="check the connection string of [source]")
     return SourceUnavailable(message, remedy="check that PostgreSQL runs and can be reached from here")

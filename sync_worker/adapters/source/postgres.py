@@ -104,17 +104,21 @@ def _value(raw: bytes | None, decode: Decoder) -> Any:
 def _select(table: str, key_columns: Sequence[Column], read: Sequence[Column]) -> sql.Composed:
     """Keys travel as arrays of texts and are cast to the key columns' own types, so that the primary key's index serves."""
     schema, _, name = table.partition(".")
-    wanted = [
-        sql.SQL("t.{}::numeric" if column.type.name == "money" else "t.{}").format(sql.Identifier(column.name)) for column in read
-    ]
+    wanted = [sql.SQL("t.{}::numeric" if column.type.name == "money" else "t.{}").format(_name(column.name)) for column in read]
     return sql.SQL("select {wanted} from unnest({arrays}) with ordinality as k({aliases}) join {table} t on {matches}").format(
         wanted=sql.SQL(", ").join([sql.SQL("k.ord"), *wanted]),
         arrays=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(key_columns)),
         aliases=sql.SQL(", ").join([*(sql.Identifier(f"k{at}") for at in range(len(key_columns))), sql.SQL("ord")]),
-        table=sql.Identifier(schema, name),
+        table=_name(schema, name),
         matches=sql.SQL(" and ").join(
             # The cast's name comes from the catalogue's format_type, which quotes it.
-            sql.SQL("t.{} = k.{}::").format(sql.Identifier(column.name), sql.Identifier(f"k{at}")) + sql.SQL(column.cast_name)
+            sql.SQL("t.{} = k.{}::").format(_name(column.name), sql.Identifier(f"k{at}"))
+            + sql.SQL(column.cast_name.replace("%", "%%"))
             for at, column in enumerate(key_columns)
         ),
     )
+
+
+def _name(*parts: str) -> sql.Identifier:
+    """psycopg looks for placeholders inside quoted names as well."""
+    return sql.Identifier(*(part.replace("%", "%%") for part in parts))

@@ -10,6 +10,13 @@ from sync_worker.adapters.source.catalogue import TableDescription
 from sync_worker.adapters.source.columns import Column
 from sync_worker.adapters.source.values import decoder
 
+_KEPT_WHEN_UNCHANGED = frozenset({"text", "varchar", "json", "jsonb", "bytea", "uuid", "int4", "int8"})
+"""Element types of arrays that Debezium 3.7 can mark as unchanged. Any other array's mark is a value that it can't convert."""
+
+_VECTORS = {"vector": 4, "halfvec": 2}
+"""Bytes for each dimension. PostgreSQL moves the largest values of a row out of line once the row is above 2 kB."""
+_LARGE_VECTOR_BYTES = 512
+
 
 class Severity(StrEnum):
     ERROR = "error"
@@ -50,6 +57,8 @@ def table_problems(
         used = columns is None or column.name in columns
         sent = column.name in member.columns if member else not column.generated
         problems += column_problems(table.table, column, used=used, sent=sent, server_version=server_version)
+        if table.replica_identity != "full" and (unchanged := _unchanged_problem(table.table, column)) is not None:
+            problems.append(unchanged)
     return problems
 
 
@@ -167,7 +176,25 @@ def column_problems(table: str, column: Column, *, used: bool, sent: bool, serve
         problems.append(
             warning(subject, "is an array of numeric: NaN or Infinity in it stops the connector", "forbid them with a CHECK")
         )
+    if kind.kind == "e":
+        problems.append(warning(subject, "is an array of an enum: NULL in it stops the connector", "forbid it with a CHECK"))
     return problems
+
+
+def _unchanged_problem(table: str, column: Column) -> SourceProblem | None:
+    """An unchanged large value is replaced by a mark, which for these types stops the connector, declared or not."""
+    kind = column.type
+    subject = f"{table}.{column.name}"
+    mend = f"ALTER TABLE {table} REPLICA IDENTITY FULL, or leave the column out with the connector's column.exclude.list"
+    what = f"has type {column.written}: an UPDATE that leaves a large value of it unchanged stops the connector"
+    if kind.array:
+        return None if kind.name in _KEPT_WHEN_UNCHANGED or kind.kind == "d" else warning(subject, what, mend)
+    if kind.name in _VECTORS:
+        is_large = kind.modifier < 0 or kind.modifier * _VECTORS[kind.name] >= _LARGE_VECTOR_BYTES
+        return error(subject, what, mend) if is_large else warning(subject, what, mend)
+    if kind.name in ("sparsevec", "varbit"):
+        return warning(subject, what, mend)
+    return None
 
 
 def _generated(subject: str, column: Column, server_version: int) -> SourceProblem:
