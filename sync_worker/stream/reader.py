@@ -27,6 +27,7 @@ from sync_worker.ports import Chunk
 from sync_worker.stream.client import create_consumer
 from sync_worker.stream.lanes import Delivery
 from sync_worker.stream.settings import StreamSettings
+from sync_worker.stream.waiting import StreamEndedError
 
 log = logging.getLogger(__name__)
 
@@ -83,16 +84,19 @@ class PartitionReader:
             return None
         return int(coordinator.generation)
 
-    @property
-    def ended_task(self) -> str | None:
-        """Name of a background task of aiokafka that is over although it should run for ever."""
+    def ended(self) -> StreamEndedError | None:
+        """A background task of aiokafka that is over although it should run for ever."""
         consumer = self.consumer
         tasks = {
             "group coordination": consumer._coordinator._coordination_task,
             "fetching": consumer._fetcher._fetch_task,
             "metadata": consumer._client._sync_task,
         }
-        return next((name for name, task in tasks.items() if task.done()), None)
+        for name, task in tasks.items():
+            if task.done():
+                cause = "cancelled" if task.cancelled() else repr(task.exception())
+                return StreamEndedError(f"aiokafka's task for {name} ended: {cause}")
+        return None
 
     def missing_topics(self) -> frozenset[str]:
         cluster = self.consumer._client.cluster
@@ -164,6 +168,7 @@ class PartitionReader:
         """Records of partitions with room, after at most a second none.
 
         Raises:
+            StreamEndedError: a background task of aiokafka is over.
             KafkaError: of the coordinator or the fetch; aiokafka stands still until somebody has consumed it.
         """
         loop = asyncio.get_running_loop()
@@ -171,6 +176,8 @@ class PartitionReader:
         while True:
             if self.consumer._closed:
                 raise ConsumerStoppedError
+            if (ended := self.ended()) is not None:
+                raise ended
             self._coordinator.check_errors()
             self._awake.clear()
             deliveries = await self._drain()

@@ -36,9 +36,8 @@ def ended(app: StreamApp) -> BaseException | None:
         return None
     if consumer.thread is not None and not consumer.thread.is_alive():
         return StreamEndedError("the consumer's thread ended")
-    task = consumer.reader.ended_task
-    if task is not None:
-        return StreamEndedError(f"aiokafka's task for {task} ended")
+    if (task := consumer.reader.ended()) is not None:
+        return task
     now = consumer.loop.time()
     idle = app.membership.partitions and app.membership.generation is not None and not (consumer.reading or consumer.seeking)
     if idle and now - consumer.assigned_at > _RESUMED_S:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -96,9 +95,7 @@ class Group:
         plan_file = self.folder / f"plan-{number}.json"
         plan_file.write_text(json.dumps(plan))
         with output.open("wb") as to:
-            process = subprocess.Popen(
-                [sys.executable, str(PROGRAM), str(plan_file)], stdout=to, stderr=to, env=os.environ | {"PYTHONDEVMODE": ""}
-            )
+            process = subprocess.Popen([sys.executable, str(PROGRAM), str(plan_file)], stdout=to, stderr=to)
         worker = Worker(process, journal, output)
         self.workers.append(worker)
         return worker

@@ -129,7 +129,10 @@ def group_is_forbidden(app: StreamApp) -> None:
     coordinator = app.batch_consumer.reader.consumer._coordinator
 
     def push() -> None:
+        # As if nobody waited for a fetch at this moment: then only asking for the error brings it to light.
+        waiters, coordinator._subscription._fetch_waiters = coordinator._subscription._fetch_waiters, ()
         coordinator._push_error_to_user(GroupAuthorizationFailedError("group"))
+        coordinator._subscription._fetch_waiters = waiters
 
     _in_thread(app, push)
 
@@ -139,6 +142,20 @@ def commits_are_refused(app: StreamApp) -> None:
         return False
 
     app.batch_consumer.reader.commit = refuse  # type: ignore[method-assign]
+
+
+def a_delivery_vanishes(app: StreamApp) -> None:
+    reader = app.batch_consumer.reader
+    read, vanished = reader.read, []
+
+    async def losing() -> Any:
+        deliveries = await read()
+        if deliveries and not vanished:
+            vanished.extend(deliveries)
+            return ()
+        return deliveries
+
+    reader.read = losing  # type: ignore[method-assign]
 
 
 def take_raises(app: StreamApp) -> None:

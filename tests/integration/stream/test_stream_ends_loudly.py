@@ -18,6 +18,7 @@ QUICK = {"sync_worker.stream.watchdog:_REFUSED_S": 1.0, "sync_worker.stream.watc
         ("recovery_ends", "did not resume the stream after an assignment"),
         ("group_is_forbidden", "GroupAuthorizationFailedError"),
         ("commits_are_refused", "the group refuses commits although no rebalance is going on"),
+        ("a_delivery_vanishes", "expected records from offset"),
         ("take_raises", "a bug of the pipeline"),
     ],
 )
@@ -28,7 +29,8 @@ def test_a_part_that_ends_ends_the_process(group: Group, sabotage: str, reason: 
     group.produce(topic, 10)
     worker = group.start(sabotage=sabotage, patch=QUICK)
     eventually(lambda: worker.events("sabotage"))
-    group.produce(topic, 10, first=10)
+    # Some of it shows only with the next records.
+    eventually(lambda: worker.process.poll() is not None or group.produce(topic, 1), 20)
 
     assert worker.wait(20) == 1
     critical = worker.log().rpartition("CRITICAL")[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
 
@@ -101,6 +102,29 @@ def test_revocation_goes_through_at_once_while_take_waits(group: Group, tmp_path
 
     hold.unlink()
     eventually(lambda: group.has_all(1_000))
+    group.assert_nothing_skipped_or_repeated()
+
+
+def test_a_worker_that_stalls_and_wakes_owns_nothing_of_others(group: Group, tmp_path: Path) -> None:
+    """Its late acknowledgements move no offset, and it is a member again without a restart."""
+    topic = group.topics[0]
+    flush_is_slow = tmp_path / "flush"
+    flush_is_slow.touch()
+    group.create(topic)
+    group.produce(topic, 100)
+    zombie = group.start(late_acks=str(flush_is_slow))
+    eventually(lambda: group.has_all(100))
+    zombie.process.send_signal(signal.SIGSTOP)
+    heir = group.start(acknowledge=False)
+    eventually(lambda: len(heir.taken()[0]) == 100)
+
+    flush_is_slow.unlink()
+    zombie.process.send_signal(signal.SIGCONT)
+    eventually(lambda: len(zombie.events("assigned")) == 2)
+
+    assert zombie.events("acknowledge")
+    assert group.committed(topic) < 0
+    assert zombie.process.poll() is None
     group.assert_nothing_skipped_or_repeated()
 
 
