@@ -19,6 +19,9 @@ def differences(fresh_server: Server) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
-def test_answers_as_recorded(differences: dict[str, list[str]], scenario: str) -> None:
+def test_answers_as_recorded(request: pytest.FixtureRequest, differences: dict[str, list[str]], scenario: str) -> None:
     """Nothing but times, durations, sizes and uids of batches and requests may differ from the recording."""
+    if scenario == "search-not-modelled" and request.node.callspec.params["fresh_server"] == "double":
+        reason = "the double matches words and prefixes; it neither ranks nor drops words, nor does it know search's oddities"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     assert differences[scenario] == []

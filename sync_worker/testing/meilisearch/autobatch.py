@@ -55,7 +55,7 @@ def _merge(first: Task, followers: Sequence[Task], exists: bool, primary_key: st
     if isinstance(first.content, Addition) and primary_key and first.content.primary_key not in {None, primary_key}:
         return (
             batch,
-            f"primary key `{first.content.primary_key}` in task with id {first.uid} is different from the primary key of the index `{primary_key}`",
+            f"task with id {first.uid} names another primary key than the index, `{primary_key}`",
         )
     batch_key = first.content.primary_key if isinstance(first.content, Addition) else None
     kind = _kind(first.content)

@@ -286,8 +286,8 @@ class Core:
             if rename and right in self.state.indexes:
                 raise ApiError(
                     "index_already_exists",
-                    f"Cannot rename `{left}` to `{right}` as the index already exists. Hint: You can remove `{right}` first and then "
-                    "do your remove.",
+                    f"Cannot rename `{left}` to `{right}` as the index already exists. Hint: You can remove `{right}` first "
+                    "and then do your remove.",
                 )
         for left, right, rename in swap.swaps:
             self._rename({left: right} if rename else {left: right, right: left})
@@ -299,8 +299,12 @@ class Core:
             index.uid = uid
             self.state.indexes[uid] = index
         for task in self.state.tasks.values():
-            if task.status != "enqueued" and task.index_uid is not None:
+            if task.status not in {"enqueued", "processing"} and task.index_uid is not None:
                 task.index_uid = names.get(task.index_uid, task.index_uid)
+            elif task.status not in {"enqueued", "processing"} and isinstance(task.content, Swap):
+                swaps = [(names.get(left, left), names.get(right, right), rename) for left, right, rename in task.content.swaps]
+                task.content = Swap(tuple(swaps))
+                task.details = {"swaps": [{"indexes": [left, right], "rename": rename} for left, right, rename in swaps]}
 
     def _cancel(self, by: Task, content: TaskCancelation, batch: Batch) -> None:
         canceled = 0

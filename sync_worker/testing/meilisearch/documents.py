@@ -127,8 +127,11 @@ def _read_json_slowly(body: bytes) -> list[Incoming]:
         if skip_space(body, end) < len(body):
             raise JsonError("trailing characters", body, skip_space(body, end) + 1)
     except JsonError as stop:
-        raise _malformed("json", str(stop)) from stop
+        # The outermost array is read by another parser of the server's, with its own word for a missing comma.
+        raise _malformed("json", str(stop).replace("expected `,` or `]`", "trailing characters")) from stop
     text = body[at:end]
+    if not text.startswith((b"[", b"{")):
+        raise _malformed("json", "data are neither an object nor a list of objects")
     parts = elements(text) if text.startswith(b"[") else [text]
     return [_incoming("json", part, 0, len(part)) for part in parts]
 
@@ -195,6 +198,7 @@ def id_text(value: Any) -> str:
         return value
     raise ApiError(
         "invalid_document_id",
-        f"Document identifier `{compact(value)}` is invalid. A document identifier can be of type integer or string, only composed "
+        f"Document identifier `{compact(value)}` is invalid. A document identifier can be of type integer or string, "
+        "only composed "
         "of alphanumeric characters (a-z A-Z 0-9), hyphens (-) and underscores (_), and can not be more than 511 bytes.",
     )

@@ -24,6 +24,19 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+_TEXT_ORDERS: dict[str, Callable[[str, str], bool]] = {
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+}
+_OPERATIONS = (
+    "Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, "
+    "`IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, "
+    "`_geoBoundingBox` or `_geoPolygon`"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str
@@ -41,7 +54,7 @@ def compile_filter(value: Any, filterable: Sequence[str], code: str) -> Predicat
             _any_of([compile_filter(item, filterable, code) for item in part])
             if isinstance(part, list)
             else compile_filter(part, filterable, code)
-            for part in value
+            for part in reversed(value)  # The server complains of the last part first.
         ]
         return lambda document: all(part(document) for part in parts)
     raise ApiError(code, f"Invalid syntax for the filter parameter: `expected String, Array, found: {compact(value)}`.")
@@ -124,7 +137,9 @@ class _Parser:
 
     def _expect(self, text: str) -> None:
         if not self._peek(text):
-            raise self._error(f"Expression is missing the following closing delimiter: `{text}`.", 1, len(self._text))
+            raise self._error(
+                f"Expression `{self._text}` is missing the following closing delimiter: `{text}`.", 1, len(self._text) + 1
+            )
         self._at += 1
 
     def _value(self) -> _Token:
@@ -136,6 +151,11 @@ class _Parser:
         return token
 
     def _condition(self) -> Predicate:
+        if self._at and self._at >= len(self._tokens):
+            end = len(self._text) + 1
+            raise self._error(f"{_OPERATIONS} but instead got nothing.", end, end)
+        if self._peek("=", "!=", *_ORDERS):
+            raise self._no_operation()
         attribute = self._value()
         if not any(_pattern_matches(pattern, attribute.text) for pattern in self._filterable):
             raise self._not_filterable(attribute)
@@ -172,18 +192,25 @@ class _Parser:
         if operator == "!=":
             return lambda document: all(_norm(value) != _norm(operand) for value in _flat(document, name))
         if operator in _ORDERS:
-            order, bound = _ORDERS[operator], float(operand)
-            return lambda document: any(order(value, bound) for value in _numbers(document, name))
+            return self._ordered(name, operator, operand)
         if operand == "TO":
             low, high = float(operator), float(self._value().text)
             return lambda document: any(low <= value <= high for value in _numbers(document, name))
         raise self._no_operation()
 
+    @staticmethod
+    def _ordered(name: str, operator: str, operand: str) -> Predicate:
+        """Numbers by value, text by its letters."""
+        texts, numbers = _TEXT_ORDERS[operator], _ORDERS[operator]
+        bound = float(operand) if _is_number(operand) else None
+        return lambda document: (
+            (bound is not None and any(numbers(value, bound) for value in _numbers(document, name)))
+            or any(texts(str(value).lower(), operand.lower()) for value in _flat(document, name) if isinstance(value, str | bool))
+        )
+
     def _no_operation(self) -> ApiError:
         return self._error(
-            f"Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, "
-            f"`IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, "
-            f"`_geoBoundingBox` or `_geoPolygon` at `{self._text}`.",
+            f"{_OPERATIONS} at `{self._text}`.",
             1,
             len(self._text) + 1,
         )
@@ -228,6 +255,14 @@ def field_values(document: Document, name: str) -> list[Any]:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _flat(document: Document, name: str) -> list[Any]:

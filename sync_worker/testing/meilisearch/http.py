@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from sync_worker.testing.meilisearch import requests
 from sync_worker.testing.meilisearch.core import Core
@@ -86,6 +87,15 @@ def _routes() -> Iterator[Route]:
     yield Route("DELETE", "/keys/{key}", "keys.delete", op.CHANGE_INDEX, requests.delete_key)
 
 
+@web.middleware
+async def _bare_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Unknown paths and methods get a status without a body, as in the server."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        return web.Response(status=refusal.status)
+
+
 class HttpSide:
     """aiohttp's application over a core. `on_enqueued` is called after every request that may have added a task."""
 
@@ -96,10 +106,9 @@ class HttpSide:
         self._on_enqueued = on_enqueued
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=0)
+        application = web.Application(client_max_size=0, middlewares=[_bare_refusals])
         for route in _routes():
             application.router.add_route(route.method, route.path, self._handler(route))
-        application.router.add_route("*", "/{anything:.*}", _absent)
         return application
 
     def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -130,10 +139,6 @@ class HttpSide:
             return route.handle(Request(self._core, access, path, dict(http.query), body))
         except ApiError as error:
             return Answer(error.status, error.body())
-
-
-async def _absent(_http: web.Request) -> web.StreamResponse:
-    return web.Response(status=404)
 
 
 async def _delay(strike: Strike) -> None:

@@ -115,7 +115,7 @@ class Index:
                 change.add(task)
             except ApiError as error:
                 task.error = error.body()
-            except _EmptyId as stop:
+            except _EmptyIdError as stop:
                 problem = "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size"
                 if change.with_additions:
                     raise ApiError("internal", f"internal: {problem}.").inside(self.uid) from stop
@@ -201,7 +201,7 @@ class _Change:
             except ApiError as error:
                 raise error.inside(self._index.uid) from error
         if "" in ids:
-            raise _EmptyId
+            raise _EmptyIdError
         existing = {uid for uid in ids if self._current(uid) is not None}
         self._after.update(dict.fromkeys(existing))
         task.details["deletedDocuments"] = len(set(ids) if self.with_additions else existing)
@@ -264,7 +264,7 @@ class _Change:
             heapq.heappush(index.free_positions, position)
 
 
-class _EmptyId(Exception):
+class _EmptyIdError(Exception):
     """An empty id to delete: not that task's error but the whole batch's."""
 
 

@@ -59,7 +59,8 @@ def end_of_value(data: bytes, at: int) -> int:
     while True:
         at = skip_space(data, at)
         if at >= len(data):
-            raise JsonError(_eof(closers), data, len(data))
+            opened = closers and data.rstrip()[-1:] in b"[{"
+            raise JsonError(_eof(closers if opened else []), data, len(data))
         char = data[at]
         if char in b"{[":
             closer = ord("}") if char == ord("{") else ord("]")
@@ -83,10 +84,12 @@ def end_of_value(data: bytes, at: int) -> int:
                 at += 1
                 continue
             if data[at] != ord(","):
+                if data[at - 1 : at] == b"0" and data[at : at + 1].isdigit() and data[at - 2 : at - 1] in b":[, -":
+                    raise JsonError("invalid number", data, at + 1)
                 raise JsonError(f"expected `,` or `{chr(closers[-1])}`", data, at + 1)
             at = skip_space(data, at + 1)
             if at < len(data) and data[at] == closers[-1]:
-                raise JsonError("trailing comma", data, at + 1)
+                raise JsonError("key must be a string" if closers[-1] == ord("}") else "trailing comma", data, at + 1)
             if closers[-1] == ord("}"):
                 at = _key(data, at)
             break
@@ -124,7 +127,7 @@ def _scalar(data: bytes, at: int) -> int:
             raise JsonError("EOF while parsing a string", data, len(data))
         if data[stop] == ord("\\"):
             raise JsonError("invalid escape", data, min(stop + 2, len(data)))
-        raise JsonError("control character (\\u0000-\\u001F) found while parsing a string", data, stop + 1)
+        raise JsonError("control character (\\u0000-\\u001F) found while parsing a string", data, stop)
     if ident := _IDENTS.get(char):
         for offset, expected in enumerate(ident):
             if at + offset >= len(data):
@@ -135,7 +138,9 @@ def _scalar(data: bytes, at: int) -> int:
     match = _NUMBER.match(data, at)
     if match:
         return match.end()
-    raise JsonError("invalid number" if char == ord("-") else "expected value", data, at + 1)
+    if char == ord("-"):
+        raise JsonError("invalid number", data, min(at + 2, len(data)))
+    raise JsonError("expected value", data, at + 1)
 
 
 def members(raw: bytes) -> list[tuple[str, bytes]]:

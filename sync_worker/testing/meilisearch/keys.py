@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,66 @@ from typing import Any
 from sync_worker.testing.meilisearch.errors import ApiError
 from sync_worker.testing.meilisearch.moments import timestamp
 
+_ACTIONS = (
+    "*",
+    "search",
+    "documents.*",
+    "documents.add",
+    "documents.get",
+    "documents.delete",
+    "indexes.*",
+    "indexes.create",
+    "indexes.get",
+    "indexes.update",
+    "indexes.delete",
+    "indexes.swap",
+    "tasks.*",
+    "tasks.cancel",
+    "tasks.delete",
+    "tasks.get",
+    "settings.*",
+    "settings.get",
+    "settings.update",
+    "stats.*",
+    "stats.get",
+    "metrics.*",
+    "metrics.get",
+    "dumps.*",
+    "dumps.create",
+    "snapshots.*",
+    "snapshots.create",
+    "version",
+    "keys.create",
+    "keys.get",
+    "keys.update",
+    "keys.delete",
+    "experimental.get",
+    "experimental.update",
+    "export",
+    "network.get",
+    "network.update",
+    "chatCompletions",
+    "chats.*",
+    "chats.get",
+    "chats.delete",
+    "chatsSettings.*",
+    "chatsSettings.get",
+    "chatsSettings.update",
+    "*.get",
+    "webhooks.get",
+    "webhooks.update",
+    "webhooks.delete",
+    "webhooks.create",
+    "webhooks.*",
+    "indexes.compact",
+    "fields.post",
+    "tasks.compact",
+    "dynamicSearchRules.get",
+    "dynamicSearchRules.create",
+    "dynamicSearchRules.update",
+    "dynamicSearchRules.delete",
+    "dynamicSearchRules.*",
+)
 _GLOBAL_ONLY = {"version", "metrics.get", "keys.create", "keys.get", "keys.update", "keys.delete"}
 """Actions whose routes look at no index: a key that names indexes never has them."""
 
@@ -77,6 +138,10 @@ class Key:
         }
 
 
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 class Keys:
     """All keys of an instance. Without a master key everything is open, as in the server."""
 
@@ -86,16 +151,37 @@ class Keys:
 
     def create(self, body: dict[str, Any]) -> Key:
         """Raises ApiError `missing_api_key_*` or `invalid_api_key_*`."""
+        known = ("description", "name", "uid", "actions", "indexes", "expiresAt")
+        for name in body:
+            if name not in known:
+                raise ApiError("bad_request", f"Unknown field `{name}`: expected one of {_names(known)}")
         for name in ("actions", "indexes", "expiresAt"):
             if name not in body:
                 raise ApiError(f"missing_api_key_{'expires_at' if name == 'expiresAt' else name}", f"Missing field `{name}`")
-        for position, pattern in enumerate(body["indexes"]):
-            if not isinstance(pattern, str) or (
-                not pattern.rstrip("*").replace("-", "").replace("_", "").isalnum() and pattern != "*"
-            ):
+        for position, action in enumerate(body["actions"]):
+            if action not in _ACTIONS:
                 raise ApiError(
-                    "invalid_api_key_indexes", f"Invalid value at `.indexes[{position}]`: `{pattern}` is not a valid index uid."
+                    "invalid_api_key_actions",
+                    f"Unknown value `{action}` at `.actions[{position}]`: expected one of {_names(_ACTIONS)}",
                 )
+        for position, pattern in enumerate(body["indexes"]):
+            if not isinstance(pattern, str) or not re.fullmatch(r"[A-Za-z0-9_-]*\*?", pattern):
+                raise ApiError(
+                    "invalid_api_key_indexes",
+                    f"Invalid value at `.indexes[{position}]`: `{pattern}` is not a valid index uid pattern. Index uid "
+                    "patterns can "
+                    "be an integer or a string containing only alphanumeric characters, hyphens (-), underscores (_), and "
+                    "optionally "
+                    "end with a star (*).",
+                )
+        expires = body["expiresAt"]
+        if expires is not None and not (re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", expires) and expires > timestamp()):
+            raise ApiError(
+                "invalid_api_key_expires_at",
+                f"Invalid value at `.expiresAt`: `{expires}` is not a valid date. It should follow the RFC 3339 format "
+                "to represents "
+                "a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n",
+            )
         uid = str(body.get("uid") or uuid.uuid4())
         secret = hmac.new((self._master_key or "").encode(), uid.encode(), hashlib.sha256).hexdigest()
         key = Key(uid, secret, body["actions"], body["indexes"], body.get("name"), body.get("description"), body["expiresAt"])

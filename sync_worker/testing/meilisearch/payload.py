@@ -76,13 +76,9 @@ class Body:
 
     def json_list(self) -> list[Any]:
         """A body that the server takes as a bare sequence. Raises ApiError `bad_request` for anything else."""
-        text = self._json_text()
-        try:
-            value = parse_json(text)
-        except JsonError as stop:
-            raise ApiError("bad_request", f"Json deserialize error: {stop}") from stop
+        value = self.json()
         if not isinstance(value, list):
-            raise ApiError("bad_request", f"Json deserialize error: {wrong_type(value, 'a sequence', text.strip())}")
+            raise ApiError("bad_request", f"Json deserialize error: {wrong_type(value, 'a sequence', self._inflated().strip())}")
         return value
 
     def _json_text(self) -> bytes:

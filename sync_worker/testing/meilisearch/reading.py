@@ -16,6 +16,38 @@ from sync_worker.testing.meilisearch.json_text import Unreadable, found_text
 from sync_worker.testing.meilisearch.settings import filterable_patterns
 
 _FETCH_FIELDS = ("offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort", "useNetwork")
+_SEARCH_FIELDS = (
+    "q",
+    "offset",
+    "limit",
+    "page",
+    "hitsPerPage",
+    "attributesToRetrieve",
+    "attributesToCrop",
+    "cropLength",
+    "cropMarker",
+    "attributesToHighlight",
+    "highlightPreTag",
+    "highlightPostTag",
+    "showMatchesPosition",
+    "filter",
+    "sort",
+    "distinct",
+    "facets",
+    "matchingStrategy",
+    "attributesToSearchOn",
+    "rankingScoreThreshold",
+    "locales",
+    "hybrid",
+    "vector",
+    "retrieveVectors",
+    "media",
+    "personalize",
+    "useNetwork",
+    "showRankingScore",
+    "showRankingScoreDetails",
+    "showPerformanceDetails",
+)
 _WORD = re.compile(r"\w+")
 
 Row = tuple[str, Stored]
@@ -87,6 +119,9 @@ def shown(index: Index, document: Document, fields: Sequence[str] | None, with_v
 
 def search(index: Index, body: Mapping[str, Any]) -> dict[str, Any]:
     """Documents in which every word of the query begins a word of a searchable field. Raises ApiError."""
+    for name in body:
+        if name not in _SEARCH_FIELDS:
+            raise ApiError("bad_request", f"Unknown field `{name}`: expected one of {_names(_SEARCH_FIELDS)}")
     query = body.get("q") or ""
     words = [word.lower() for word in _WORD.findall(query)]
     searched = index.settings["searchableAttributes"]
@@ -106,7 +141,7 @@ def search(index: Index, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(rows: list[Row], body: Mapping[str, Any], most: int) -> tuple[list[Row], dict[str, Any]]:
-    total = min(len(rows), most)
+    total = len(rows)
     rows = rows[:most]
     if body.get("page") is not None or body.get("hitsPerPage") is not None:
         size, page = body.get("hitsPerPage", 20), body.get("page", 1)
@@ -145,6 +180,11 @@ def _sorted(rows: list[Row], sort: Any, index: Index, code: str) -> list[Row]:
     criteria = sort if isinstance(sort, list) else [sort] if sort else []
     for criterion in reversed(criteria):
         name, _, direction = str(criterion).rpartition(":")
+        if direction not in {"asc", "desc"}:
+            raise ApiError(
+                code,
+                f"Invalid syntax for the sort parameter: expected expression ending by `:asc` or `:desc`, found `{criterion}`.",
+            )
         if name not in index.settings["sortableAttributes"]:
             raise ApiError(code, _not_sortable(name, index.settings["sortableAttributes"]))
         rows = _by_field(rows, name, direction == "desc")

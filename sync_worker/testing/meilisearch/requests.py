@@ -62,10 +62,10 @@ class Answer:
     body: Any
 
 
-def _checked_uid(uid: str, where: str = "") -> str:
+def _checked_uid(uid: str, where: str = "", code: str = "invalid_index_uid") -> str:
     if not _INDEX_UID.fullmatch(uid):
         raise ApiError(
-            "invalid_index_uid",
+            code,
             f"{where}`{uid}` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric "
             "characters, hyphens (-) and underscores (_), and can not be more than 512 bytes.",
         )
@@ -98,12 +98,15 @@ def merge_documents(request: Request) -> Answer:
 def _add(request: Request, merges: bool) -> Answer:
     uid = request.index_uid
     request.only("primaryKey", "csvDelimiter", "customMetadata", "skipCreation")
+    skip = request.query.get("skipCreation", "false")
+    if skip not in {"true", "false"}:
+        raise ApiError("invalid_skip_creation", f"skipCreation must be either `true` or `false`. Found: `{skip}`")
     documents = request.body.documents(request.query.get("csvDelimiter", ","))
     content = Addition(
         documents,
         merges,
         request.query.get("primaryKey"),
-        creates_documents=request.query.get("skipCreation") != "true",
+        creates_documents=skip != "true",
         creates_index=request.access.creates_index(uid),
     )
     details = {"receivedDocuments": len(documents), "indexedDocuments": None}
@@ -130,6 +133,8 @@ def delete_by_filter(request: Request) -> Answer:
     _only_fields(body, "filter")
     if body.get("filter") is None:
         raise ApiError("missing_document_filter", "Missing field `filter`")
+    if body["filter"] in ("", []):
+        raise ApiError("invalid_document_filter", "Sending an empty filter is forbidden.")
     check_syntax(body["filter"], "invalid_document_filter")
     return _enqueue_deletion(request, uid, Deletion((), body["filter"]), 0)
 
@@ -272,12 +277,18 @@ def stats(request: Request) -> Answer:
 def swap_indexes(request: Request) -> Answer:
     body = request.body.json()
     if not isinstance(body, list):
-        raise ApiError("bad_request", "Invalid value type: expected an array")
+        raise ApiError("bad_request", f"Invalid value type: expected an array, but found {found_text(body)}")
     swaps = []
     seen: list[str] = []
-    for entry in body:
-        _only_fields(_object(entry), "indexes", "rename")
-        pair = entry.get("indexes", [])
+    for number, entry in enumerate(body):
+        for name in _object(entry):
+            if name not in {"indexes", "rename"}:
+                raise ApiError("bad_request", f"Unknown field `{name}` inside `[{number}]`: expected one of `indexes`, `rename`")
+        if "indexes" not in entry:
+            raise ApiError("missing_swap_indexes", f"Missing field `indexes` inside `[{number}]`")
+        pair = entry["indexes"]
+        for position, uid in enumerate(pair):
+            _checked_uid(str(uid), f"Invalid value at `[{number}].indexes[{position}]`: ", "invalid_swap_indexes")
         if len(pair) != 2:
             listed = ", ".join(f'"{uid}"' for uid in pair)
             raise ApiError(

@@ -120,7 +120,7 @@ def check_setting(name: str, setting: Any, path: str) -> None:
         return
     try:
         _CHECKS[name](setting, path)
-    except _Wrong as wrong:
+    except _WrongError as wrong:
         raise ApiError(f"invalid_settings_{_snake(name)}", str(wrong)) from wrong
 
 
@@ -183,7 +183,7 @@ def filterable_patterns(settings: Settings) -> list[str]:
     return patterns
 
 
-class _Wrong(Exception):
+class _WrongError(Exception):
     """What is wrong with a value, in the server's words."""
 
 
@@ -196,7 +196,7 @@ def _at(path: str) -> str:
 
 def _require(value: Any, kind: type, word: str, path: str) -> None:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _Wrong(f"Invalid value type{_at(path)}: expected {word}, but found {found_text(value)}")
+        raise _WrongError(f"Invalid value type{_at(path)}: expected {word}, but found {found_text(value)}")
 
 
 def _text(value: Any, path: str) -> None:
@@ -209,7 +209,7 @@ def _flag(value: Any, path: str) -> None:
 
 def _count(value: Any, path: str) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        raise _Wrong(f"Invalid value type{_at(path)}: expected a positive integer, but found {found_text(value)}")
+        raise _WrongError(f"Invalid value type{_at(path)}: expected a positive integer, but found {found_text(value)}")
     _require(value, int, "a positive integer", path)
 
 
@@ -236,7 +236,7 @@ def _object(**fields: _Check) -> _Check:
         _require(value, dict, "an object", path)
         for key, item in value.items():
             if key not in fields:
-                raise _Wrong(
+                raise _WrongError(
                     f"Unknown field `{key}`{' inside' + _at(path)[3:] if path else ''}: expected one of {_names(fields)}"
                 )
             if item is not None:
@@ -249,7 +249,7 @@ def _choice(*values: str) -> _Check:
     def check(value: Any, path: str) -> None:
         _text(value, path)
         if value not in values:
-            raise _Wrong(f"Unknown value `{value}`{_at(path)}: expected one of {_names(values)}")
+            raise _WrongError(f"Unknown value `{value}`{_at(path)}: expected one of {_names(values)}")
 
     return check
 
@@ -258,7 +258,7 @@ def _ranking_rule(value: Any, path: str) -> None:
     _text(value, path)
     name, colon, direction = value.partition(":")
     if value not in _RULES and not (name and colon and direction in {"asc", "desc"}):
-        raise _Wrong(
+        raise _WrongError(
             f"Invalid value{_at(path)}: `{value}` ranking rule is invalid. Valid ranking rules are words, typo, sort, proximity, "
             "attribute, exactness and custom ranking rules."
         )
@@ -277,7 +277,7 @@ def _embedder(value: Any, path: str) -> None:
         value.get("source", "openAi"), f"{path}.source"
     )
     if value.get("source") == "userProvided" and "dimensions" not in value:
-        raise _Wrong(f"`{path}`: Missing field `dimensions` (note: this field is mandatory for source `userProvided`)")
+        raise _WrongError(f"`{path}`: Missing field `dimensions` (note: this field is mandatory for source `userProvided`)")
 
 
 def _anything(_value: Any, _path: str) -> None:

@@ -30,6 +30,9 @@ TYPES = (
     "export",
     "upgradeDatabase",
     "indexCompaction",
+    "networkTopologyChange",
+    "dsrUpdate",
+    "dsrClear",
 )
 
 
@@ -243,7 +246,7 @@ class TaskQuery:
     @classmethod
     def read(cls, parameters: Mapping[str, str], paging: bool) -> TaskQuery:
         """Raises ApiError with the server's words for unknown or malformed parameters."""
-        known = (*(_PAGING if paging else ()), *_FILTERS)
+        known = (*_PAGING, *_FILTERS) if paging else ("uids", "batchUids", *_FILTERS[2:])
         for name in parameters:
             if name not in known:
                 listed = ", ".join(f"`{known_name}`" for known_name in known)
@@ -256,12 +259,29 @@ class TaskQuery:
                 for position, value in enumerate(parts):
                     _check_value(name, f"[{position}]" if len(parts) > 1 else "", code, value)
                 filters[name] = values
+        for uid in filters.get("indexUids", ()):
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,512}", uid):
+                raise ApiError(
+                    "invalid_index_uid",
+                    f"Invalid value in parameter `indexUids`: `{uid}` is not a valid index uid. Index uid can be an integer or a "
+                    "string containing only alphanumeric characters, hyphens (-) and underscores (_), and can not be more "
+                    "than 512 "
+                    "bytes.",
+                )
+        for name in _DATES:
+            if name in parameters and not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", parameters[name]):
+                raise ApiError(
+                    f"invalid_task_{_snake(name)}",
+                    f"Invalid value in parameter `{name}`: `{parameters[name]}` is an invalid date-time. It should follow the "
+                    "YYYY-MM-DD or RFC 3339 date-time format.",
+                )
         dates = {name: parameters[name] for name in _DATES if name in parameters}
         reverse = parameters.get("reverse", "false")
         if reverse not in {"true", "false"}:
             raise ApiError(
                 "invalid_task_reverse",
-                f"Invalid value in parameter `reverse`: could not parse `{reverse}` as a boolean, expected either `true` or `false`",
+                f"Invalid value in parameter `reverse`: could not parse `{reverse}` as a boolean, expected "
+                "either `true` or `false`",
             )
         start = read_count(parameters, "from", "invalid_task_from")
         limit = read_count(parameters, "limit", "invalid_task_limit")
@@ -293,6 +313,10 @@ class TaskQuery:
             if not moment or (moment >= limit if name.startswith("before") else moment <= limit):
                 return False
         return True
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"([A-Z])", lambda match: f"_{match[1].lower()}", name)
 
 
 def _check_value(name: str, position: str, code: str, value: str) -> None:
