@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from sync_worker.config.model import SECTIONS, FloodGuardSection, secret_keys
-from sync_worker.document.declaration import FieldDeclaration, IndexDeclaration
+from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.field import FieldDeclaration
 
 _HEAD = """<!-- Made by `python -m sync_worker.config`. Change the models, not this file. -->
 

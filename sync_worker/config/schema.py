@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from sync_worker.config.model import SECTIONS, MeilisearchSection, secret_keys
-from sync_worker.document.declaration import KNOWN_SETTINGS, FieldDeclaration, IndexDeclaration
+from sync_worker.document.declaration import KNOWN_SETTINGS, IndexDeclaration
+from sync_worker.document.field import FieldDeclaration
 from sync_worker.document.value import FieldType
 
 DIALECT = "http://json-schema.org/draft-07/schema#"

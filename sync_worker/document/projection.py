@@ -11,7 +11,8 @@ import orjson
 from sync_worker.change.model import Change, Operation, Row
 from sync_worker.document import refuse
 from sync_worker.document.action import Action, Clear, Remove, Write
-from sync_worker.document.declaration import FieldDeclaration, IndexDeclaration
+from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.field import FieldDeclaration
 from sync_worker.document.hook import Document, Hook, call_hook
 from sync_worker.document.ids import encode
 from sync_worker.document.value import CONVERTERS, Converter, FieldType, MisfitError, TooDeepError, latitude, longitude

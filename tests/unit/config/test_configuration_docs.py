@@ -11,7 +11,8 @@ import pytest
 from sync_worker.config.__main__ import generated
 from sync_worker.config.model import SECTIONS
 from sync_worker.config.schema import json_schema
-from sync_worker.document.declaration import FieldDeclaration, IndexDeclaration
+from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.field import FieldDeclaration
 
 ROOT = Path(__file__).parents[3]
 

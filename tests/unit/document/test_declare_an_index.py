@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sync_worker.document.declaration import FieldDeclaration, IndexDeclaration, Truncate
+from sync_worker.document.declaration import IndexDeclaration, Truncate
+from sync_worker.document.field import FieldDeclaration
 
 
 def declare(**declared: Any) -> IndexDeclaration:
