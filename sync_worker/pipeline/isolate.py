@@ -118,7 +118,7 @@ class Isolation:
         if len(self.pool) == 1:
             await self._try_suspects(list(self.pool), cause)
             return
-        log.info("isolating", index=self._index.name, documents=len(self.pool), code=cause.code)
+        log.info("isolating", index=self._index.name, document_count=len(self.pool), code=cause.code)
         suspects = None
         if self._scratch_rounds < 2:
             self._scratch_rounds += 1

@@ -290,7 +290,7 @@ class Lane:
         log.info(
             "flush applied",
             index=self.index.name,
-            documents=len(flush.batch.entries),
+            document_count=len(flush.batch.entries),
             bytes=flush.batch.size,
             tasks=[part.uid for part in flush.parts],
             server_s=round(slowest, 3),

@@ -152,7 +152,7 @@ class Instance:
 
     async def missing_actions(self, index_uids: Sequence[str]) -> Sequence[str]:
         missing = await missing_actions(self._section.url, secret(self._section.api_key), WORKER_ACTIONS, index_uids)
-        return [f"{action} on {uid}" for uid, actions in missing.items() for action in sorted(actions)]
+        return [f"{', '.join(sorted(actions))} on {uid}" for uid, actions in missing.items()]
 
     async def scratch_problem(self) -> str | None:
         if self._section.scratch_key is None:

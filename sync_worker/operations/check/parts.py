@@ -86,7 +86,7 @@ class SinkFacts(Protocol):
         ...
 
     async def missing_actions(self, index_uids: Sequence[str]) -> Sequence[str]:
-        """Actions that the worker's key lacks on one of these indexes."""
+        """What the worker's key lacks, a line for each index: `documents.add, tasks.get on cities`."""
         ...
 
     async def scratch_problem(self) -> str | None:

@@ -41,7 +41,7 @@ async def check_sink(sink: SinkFacts, instance: str, indexes: Sequence[IndexDecl
                 AREA,
                 instance,
                 Verdict.ERROR,
-                f"the worker's key lacks {', '.join(missing)} on the declared indexes",
+                f"the worker's key lacks {'; '.join(missing)}",
                 "sync-worker keys makes a key that has them",
             )
         )
