@@ -75,6 +75,6 @@ def configure_logging(level: str, format: LogFormat = "auto", *, stream: TextIO 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "asyncio", "aiokafka", "urllib3"):
+    for chatty in ("httpx", "httpcore", "asyncio", "aiokafka", "urllib3", "alembic"):
         # Their INFO lines repeat every request; what they have to say about trouble comes at WARNING.
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else logging.DEBUG)
