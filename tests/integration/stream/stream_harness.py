@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 PROGRAM = Path(__file__).with_name("stream_worker.py")
 
 
-def eventually(condition: Callable[[], Any], within_s: float = 30.0, what: str = "") -> Any:
+def eventually(condition: Callable[[], Any], within_s: float = 60.0, what: str = "") -> Any:
     """The first true value of the condition."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

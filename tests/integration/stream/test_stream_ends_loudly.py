@@ -30,9 +30,9 @@ def test_a_part_that_ends_ends_the_process(group: Group, sabotage: str, reason: 
     worker = group.start(sabotage=sabotage, patch=QUICK)
     eventually(lambda: worker.events("sabotage"))
     # Some of it shows only with the next records.
-    eventually(lambda: worker.process.poll() is not None or group.produce(topic, 1), 20)
+    eventually(lambda: worker.process.poll() is not None or group.produce(topic, 1), 40)
 
-    assert worker.wait(20) == 1
+    assert worker.wait(40) == 1
     critical = worker.log().rpartition("CRITICAL")[2]
     assert "the worker ended" in critical
     assert reason in critical
