@@ -18,14 +18,14 @@ class Journal:
     """Writes of one run of a worker to one physical index.
 
     Attributes:
-        scanned: every task up to this uid was looked at and, where it was late, undone.
+        scanned: partition → every task up to this uid was looked at for it and, where it was late, put into the lane again.
         newest: the highest uid of ours.
         pending: nonces of requests whose answer is still awaited.
         anchor: (uid, metadata) of the newest applied task of ours.
         mending: uid of a late write → the span that is done once its effect is undone.
     """
 
-    scanned: int = -1
+    scanned: dict[TopicPartition, int] = field(default_factory=dict)
     newest: int = -1
     pending: set[str] = field(default_factory=set)
     anchor: tuple[int, str] | None = None
@@ -43,19 +43,22 @@ class Journal:
     def is_ours(self, uid: int) -> bool:
         return uid in self._ours
 
-    def watermark(self, acknowledged: Mapping[TopicPartition, int]) -> int:
-        """The uid to store: below it everything was looked at, and every task of ours is acknowledged.
+    def forget(self, partition: TopicPartition) -> None:
+        """The partition is somebody else's now: what is left to undo there is found by its next owner."""
+        self.scanned.pop(partition, None)
+        self.mending = {uid: span for uid, span in self.mending.items() if span.partition != partition}
+
+    def watermark(self, partition: TopicPartition, acknowledged: Mapping[TopicPartition, int]) -> int:
+        """The uid to store with this partition: up to it everything was looked at, undone, and acknowledged.
 
         A task that is not acknowledged stays above, so that the next owner learns from it how far we wrote.
         """
-        done = [
-            uid
-            for uid, ranges in self._ours.items()
-            if uid <= self.scanned
-            and all(high < acknowledged.get(partition, high + 1) for partition, (_, high) in ranges.items())
-        ]
-        for uid in done:
-            del self._ours[uid]
+        seen = min(self.scanned.values())
+
+        def done(uid: int, ranges: Mapping[TopicPartition, tuple[int, int]]) -> bool:
+            return uid <= seen and all(high < acknowledged.get(place, high + 1) for place, (_, high) in ranges.items())
+
+        self._ours = {uid: ranges for uid, ranges in self._ours.items() if not done(uid, ranges)}
         for uid in [uid for uid, span in self.mending.items() if span.holders == 0]:
             del self.mending[uid]
-        return min([self.scanned, *(uid - 1 for uid in self._ours), *(uid - 1 for uid in self.mending)])
+        return min([self.scanned[partition], *(uid - 1 for uid in self._ours), *(uid - 1 for uid in self.mending)])

@@ -14,7 +14,6 @@ import structlog
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded
 from sync_worker.failure.model import Finding
-from sync_worker.pipeline.holds import Holds
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.mend import newest_of
@@ -30,11 +29,10 @@ from sync_worker.progress.ledger import Span
 log = structlog.get_logger(__name__)
 
 IDLE_CHECK_S = 5.0
-_ALIVE_S = 10.0
 
 
 class Keeper:
-    """Keeps the progress of all partitions of this worker."""
+    """Keeps the progress of the partitions of one topic: one topic's trouble does not stop another's acknowledgements."""
 
     def __init__(
         self,
@@ -47,8 +45,6 @@ class Keeper:
         preparation: Preparation,
         translator: Translator,
         worker: WorkerIdentity,
-        worker_name: str,
-        holds: Holds,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -60,13 +56,10 @@ class Keeper:
         self._preparation = preparation
         self._translator = translator
         self._worker = worker
-        self._worker_name = worker_name
-        self._holds = holds
         self._clock = clock
         self._telemetry = telemetry
         self.records: dict[str, IndexRecord] = {}
         self._checked_at = -IDLE_CHECK_S
-        self._alive_at = -_ALIVE_S
 
     async def tick(self, partitions: Collection[Partition]) -> None:
         """One round. Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
@@ -77,9 +70,9 @@ class Keeper:
             partition.ledger.advance()
             done[partition.place] = partition.ledger.next_offset
         moved = [partition for partition in active if done[partition.place] != partition.saved]
-        lanes = [lane for lane in self._lanes.values() if any(p.place.topic == lane.index.topic for p in active)]
+        lanes = list(self._lanes.values()) if active else []
         now = self._clock.monotonic()
-        if moved or now - self._checked_at >= IDLE_CHECK_S:
+        if active and (moved or now - self._checked_at >= IDLE_CHECK_S):
             for lane in lanes:
                 await self._look_for_late_writes(lane, active)
             for lane in lanes:
@@ -92,14 +85,12 @@ class Keeper:
                     self._membership.acknowledge(partition.place, partition.generation, done[partition.place])
                     partition.saved, partition.saved_at = done[partition.place], now
         self._show_lag(active)
-        if now - self._alive_at >= _ALIVE_S:
-            holds = {hold.subject: hold.cause for hold in self._holds.current()}
-            await self._state.worker_alive(self._worker_name, [partition.place for partition in active], holds)
-            self._alive_at = now
 
     async def _look_for_late_writes(self, lane: Lane, active: Sequence[Partition]) -> None:
         journal, index = self._journals[lane.index.name], lane.index
-        mine = {p.place: p for p in active if p.place.topic == index.topic}
+        mine = {partition.place: partition for partition in active if partition.place in journal.scanned}
+        if not mine:
+            return
         generations = {place: partition.generation for place, partition in mine.items()}
         sighting = await while_owning(index, journal, self._worker, generations)
         if sighting.foreign is not None:
@@ -107,7 +98,9 @@ class Keeper:
         for late in sighting.late:
             if late.uid not in journal.mending:
                 await self.mend(lane, mine[late.partition], late)
-        journal.scanned = max(journal.scanned, sighting.scanned)
+        for place in mine:
+            if place in journal.scanned:
+                journal.scanned[place] = max(journal.scanned[place], sighting.scanned)
 
     async def mend(self, lane: Lane, partition: Partition, late: LateWrite) -> None:
         """Undo one late write: put the newest of everything that it covered into the lane."""
@@ -157,11 +150,7 @@ class Keeper:
         for partition in moved:
             if not self._membership.owns(partition.place, partition.generation):
                 continue
-            scanned = {
-                lane.index.uid: self._journals[lane.index.name].watermark(done)
-                for lane in lanes
-                if lane.index.topic == partition.place.topic
-            }
+            scanned = {lane.index.uid: self._journals[lane.index.name].watermark(partition.place, done) for lane in lanes}
             bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned))
         records = [self.records[lane.index.name] for lane in lanes if lane.index.name in self.records]
         await self._state.save_progress(bookmarks, records)

@@ -364,8 +364,8 @@ class Lane:
         return tasks
 
     async def _convict(self, document_id: str, entry: Entry, cause: Cause) -> None:
-        if entry.partition in self._gone:
-            return
+        if entry.partition in self._gone or not self._writer.owns(entry.partition, self.generation):
+            raise OwnershipLost(f"{self.index.name}: a failure of {entry.partition} is its new owner's to record")
         policy = policy_for(cause.code)
         failure = Failure(
             index=self.index.name,

@@ -11,7 +11,7 @@ import structlog
 
 from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
-from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
+from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, StartAgain
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.failure.model import Finding
 from sync_worker.pipeline.holds import Hold, Holds, Patience, explain
@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
 _IDLE_S = 1.0
+_ALIVE_S = 10.0
 _SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
 
 
@@ -74,24 +75,26 @@ class Pipeline:
         self._translator = Translator(source, clock)
         self._preparation = Preparation(log_port, state, self._patience, worker=worker, clock=clock)
         self._partitions: dict[TopicPartition, Partition] = {}
-        self._settled = asyncio.Event()
+        self._settled = {index.topic: asyncio.Event() for index in indexes}
         self._settlers: dict[int, Settler] = {}
         self._journals = {index.name: Journal() for index in indexes}
         self._lanes = {index.name: self._lane(index, worker, limits) for index in indexes}
-        self._keeper = Keeper(
-            self._lanes,
-            self._journals,
-            state=state,
-            log_port=log_port,
-            membership=membership,
-            preparation=self._preparation,
-            translator=self._translator,
-            worker=worker,
-            worker_name=worker_name,
-            holds=self._holds,
-            clock=clock,
-            telemetry=telemetry,
-        )
+        self._worker_name = worker_name
+        self._keepers = {
+            topic: Keeper(
+                {name: lane for name, lane in self._lanes.items() if lane.index.topic == topic},
+                self._journals,
+                state=state,
+                log_port=log_port,
+                membership=membership,
+                preparation=self._preparation,
+                translator=self._translator,
+                worker=worker,
+                clock=clock,
+                telemetry=telemetry,
+            )
+            for topic in {index.topic for index in indexes}
+        }
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: list[str] = []
         self._crash: BaseException | None = None
@@ -117,7 +120,7 @@ class Pipeline:
             clock=self._clock,
             telemetry=self._telemetry,
             backlog=backlog,
-            settled=self._on_settled,
+            settled=lambda: self._on_settled(index.topic),
         )
 
     def _settler(self, sink: Sink) -> Settler:
@@ -126,9 +129,9 @@ class Pipeline:
             self._settlers[id(sink)] = Settler(name, sink, patience=self._patience, clock=self._clock, telemetry=self._telemetry)
         return self._settlers[id(sink)]
 
-    def _on_settled(self) -> None:
+    def _on_settled(self, topic: str) -> None:
         self._applied_at = self._clock.monotonic()
-        self._settled.set()
+        self._settled[topic].set()
 
     # ports.Intake
 
@@ -137,7 +140,9 @@ class Pipeline:
             self._spawn(f"settler {number}", settler.run())
         for lane in self._lanes.values():
             self._spawn(f"index {lane.index.name}", lane.run())
-        self._spawn("keeper", self._keep())
+        for topic in self._keepers:
+            self._spawn(f"keeper {topic}", self._keep(topic))
+        self._spawn("heartbeat", self._report_alive())
 
     async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
         await self.revoked(frozenset(self._partitions))
@@ -152,9 +157,8 @@ class Pipeline:
         for partition in gone:
             partition.drop()
             self._quarantine.memory.forget_partition(partition.place)
-            for index_name, journal in self._journals.items():
-                if self._lanes[index_name].index.topic == partition.place.topic:
-                    journal.mending.clear()
+            for journal in self._journals.values():
+                journal.forget(partition.place)
         for lane in self._lanes.values():
             places = [partition.place for partition in gone if partition.place.topic == lane.index.topic]
             if places:
@@ -187,7 +191,8 @@ class Pipeline:
         try:
             left = max(0.5, deadline - self._clock.monotonic())
             async with asyncio.timeout(left):
-                await self._keeper.tick(list(self._partitions.values()))
+                for topic, keeper in self._keepers.items():
+                    await keeper.tick(self._of_topic(topic))
         except Exception as error:
             log.warning("last acknowledgement not stored", cause=explain(error))
         await self._cancel_all()
@@ -234,7 +239,7 @@ class Pipeline:
                 lane.buffer.add_span(span)
                 lane.arrived()
         span.release()
-        self._settled.set()
+        self._settled[partition.place.topic].set()
         self._lift_replay_gates(lanes, partition)
 
     def _put(self, lane: Lane, translation: Translation, partition: Partition, started: float) -> None:
@@ -338,15 +343,16 @@ class Pipeline:
         await self._open(partition, prepared, lanes)
 
     async def _open(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
+        keeper = self._keepers[partition.place.topic]
         partition.topic_id = prepared.topic_id
         partition.ledger = Ledger(partition.place, prepared.next_offset)
         partition.saved = prepared.next_offset
         for lane in lanes:
             name = lane.index.name
             sighting, journal = prepared.sightings[name], self._journals[name]
-            self._keeper.records[name] = prepared.records[name]
+            keeper.records[name] = prepared.records[name]
             self._quarantine.memory.load(name, partition.place, prepared.failures[name])
-            journal.scanned = max(journal.scanned, sighting.scanned)
+            journal.scanned[partition.place] = sighting.scanned
             high = sighting.high.get(partition.place, -1)
             lane.open(partition.generation, partition.place, prepared.topic_id, max(high + 1, prepared.next_offset))
             if high < prepared.next_offset or prepared.next_offset >= prepared.end_offset:
@@ -357,14 +363,14 @@ class Pipeline:
                 name = lane.index.name
                 await self._patience.persist(
                     partition.subject,
-                    lambda name=name, task=foreign: self._keeper.report_foreign(name, task),  # type: ignore[misc]
+                    lambda name=name, task=foreign: keeper.report_foreign(name, task),  # type: ignore[misc]
                     wanted=lambda: not partition.dropped,
                 )
             for late in prepared.sightings[lane.index.name].late:
                 try:
                     await self._patience.persist(
                         partition.subject,
-                        lambda lane=lane, late=late: self._keeper.mend(lane, partition, late),  # type: ignore[misc]
+                        lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]
                         wanted=lambda: not partition.dropped,
                     )
                 except OwnershipLost:
@@ -374,21 +380,32 @@ class Pipeline:
 
     # Keeping
 
-    async def _keep(self) -> None:
+    async def _keep(self, topic: str) -> None:
         while True:
             try:
-                await self._patience.persist("progress", self._tick, wanted=lambda: True)
+                await self._patience.persist(f"progress of {topic}", lambda: self._tick(topic), wanted=lambda: True)
             except OperatorNeeded as needed:
                 await self._patience.wait_for_operator(subject_of(needed), needed, wanted=lambda: True)
                 raise StartAgain(f"{subject_of(needed)}: the finding {needed.kind} was cleared: starting again") from needed
-            if await happened(self._settled, self._clock, _IDLE_S):
+            if await happened(self._settled[topic], self._clock, _IDLE_S):
                 await self._clock.sleep(_TICK_S)
 
-    async def _tick(self) -> None:
-        await self._keeper.tick(list(self._partitions.values()))
-        for partition in self._partitions.values():
+    async def _tick(self, topic: str) -> None:
+        await self._keepers[topic].tick(self._of_topic(topic))
+        for partition in self._of_topic(topic):
             if partition.active:
                 self._lift_replay_gates(self._lanes_of(partition.place), partition)
+
+    async def _report_alive(self) -> None:
+        """Show this worker in the state database, and read the findings for readiness."""
+        while True:
+            holds = {hold.subject: hold.cause for hold in self._holds.current()}
+            try:
+                await self._state.worker_alive(self._worker_name, list(self._partitions), holds)
+                self._findings = list(await self._state.findings())
+            except EnvironmentFault as fault:
+                log.warning("heartbeat not stored", cause=fault.message)
+            await self._clock.sleep(_ALIVE_S)
 
     # How it is
 
@@ -424,6 +441,9 @@ class Pipeline:
         return self._crash
 
     # Inside
+
+    def _of_topic(self, topic: str) -> list[Partition]:
+        return [partition for place, partition in self._partitions.items() if place.topic == topic]
 
     def _lanes_of(self, place: TopicPartition) -> list[Lane]:
         return [lane for lane in self._lanes.values() if lane.index.topic == place.topic]

@@ -89,13 +89,14 @@ async def at_assignment(
 async def while_owning(
     index: Index, journal: Journal, worker: WorkerIdentity, generations: Mapping[TopicPartition, int]
 ) -> Sighting:
-    """What others, or lost requests of ours, wrote since the last look.
+    """What others, or lost requests of ours, wrote since the last look, for the partitions in `generations`.
 
     Stops before a request of ours whose answer is still awaited, and at a task of a newer generation: then we are the
     one who is late, and the group will tell.
     """
-    sighting = Sighting(journal.scanned)
-    start = journal.scanned + 1
+    looked = min(journal.scanned[partition] for partition in generations)
+    sighting = Sighting(looked)
+    start = looked + 1
     while True:
         tasks = await index.sink.tasks_from(index.uid, start)
         for task in tasks:
@@ -110,7 +111,7 @@ async def while_owning(
             if written is not None and not journal.is_ours(task.uid):
                 for partition, (low, high) in written.ranges.items():
                     generation = generations.get(partition)
-                    if generation is None:
+                    if generation is None or task.uid <= journal.scanned[partition]:
                         continue
                     if written.generation > generation:
                         return sighting

@@ -17,6 +17,7 @@ from sync_worker.pipeline.model import Index
 from sync_worker.ports import Clock, Source
 
 _YIELD_EVERY = 1_000
+_CONTRACT_CODES = frozenset({"field_missing", "key_mismatch"})
 
 
 @dataclass(slots=True)
@@ -134,7 +135,7 @@ class Translator:
         if isinstance(error, DecodeError):
             reason = ReasonClass.DECODE
         elif isinstance(error, ProjectionError):
-            reason = ReasonClass.CONTRACT if error.code == "field_missing" else ReasonClass.PROJECTION
+            reason = ReasonClass.CONTRACT if error.code in _CONTRACT_CODES else ReasonClass.PROJECTION
         else:
             reason = ReasonClass.REJECTED
         return Failure(

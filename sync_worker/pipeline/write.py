@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from sync_worker.batch.coalesce import Entry
 from sync_worker.batch.metadata import WriteMetadata, parse_metadata
+from sync_worker.change.model import TopicPartition
 from sync_worker.errors import AnswerLost, OwnershipLost, PayloadTooLarge, SinkRejected
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.model import Part, PartKind, WorkerIdentity
@@ -38,7 +39,7 @@ class Writer:
             self._accept(part, *found)
             return
         for partition in part.ranges:
-            if not self._membership.owns(partition, part.generation):
+            if not self.owns(partition, part.generation):
                 raise OwnershipLost(f"{partition.topic}:{partition.partition} is not ours in generation {part.generation}")
         nonce = uuid4().hex[:16]
         written = WriteMetadata(part.kind.value, self._worker.group, self._worker.run, part.generation, nonce, part.ranges)
@@ -65,6 +66,10 @@ class Writer:
         finally:
             self.journal.pending.discard(nonce)
         self._accept(part, uid, metadata)
+
+    def owns(self, partition: TopicPartition, generation: int) -> bool:
+        """Whether this worker is the partition's present owner."""
+        return self._membership.owns(partition, generation)
 
     async def _request(self, part: Part, entries: Mapping[str, Entry], metadata: str) -> TaskUid:
         sink, uid = part.index.sink, part.index.uid

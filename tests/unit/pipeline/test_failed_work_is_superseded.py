@@ -49,7 +49,7 @@ async def test_the_acknowledgement_waits_for_the_mark(world: World) -> None:
     await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
     assert world.documents()["1"]["n"] == 1
     for _ in range(3):
-        await worker.pipeline._tick()
+        await worker.pipeline._tick(PLACE.topic)
     assert world.log.offsets[PLACE] == first
 
     world.state.supersede = real  # type: ignore[method-assign]

@@ -60,7 +60,7 @@ async def test_an_index_made_anew_is_noticed(world: World) -> None:
     index = world.double.core.state.indexes["things"]
     index.created_at = "2031-01-01T00:00:00Z"
     index.documents.clear()
-    worker.pipeline._keeper._checked_at = -1e9
+    worker.pipeline._keepers[PLACE.topic]._checked_at = -1e9
 
     await held(world, worker, "sink-lost-memory")
 

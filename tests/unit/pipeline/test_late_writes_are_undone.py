@@ -154,7 +154,7 @@ async def test_a_neighbours_write_in_the_same_generation_is_not_late(world: Worl
     await worker.sinks[0].write("things", orjson.dumps({"id": 2}), metadata=metadata)
     await world.double.wait_idle()
     for _ in range(3):
-        worker.pipeline._keeper._checked_at = -1e9
-        await worker.pipeline._tick()
+        worker.pipeline._keepers[PLACE.topic]._checked_at = -1e9
+        await worker.pipeline._tick(PLACE.topic)
 
     assert worker.numbers.total("late_writes_found") == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .world import World
+from .world import PLACE, World
 
 
 async def test_changes_arrive_and_are_acknowledged(world: World) -> None:
@@ -28,7 +28,7 @@ async def test_nothing_is_acknowledged_before_it_is_applied(world: World) -> Non
     await worker.deliver()
     await world.until(lambda: world.tasks(), "the write is accepted")
     for _ in range(3):
-        await worker.pipeline._tick()
+        await worker.pipeline._tick(PLACE.topic)
 
     assert world.log.offsets.get(("app.public.things", 0), 0) == 0
     world.double.resume()
