@@ -45,8 +45,8 @@ demo: $(INSTALLED) ## Show the whole chain at work (ROWS=all for all 234,908 cit
 	@$(BIN)/python -m sync_worker.testing.demo
 
 test: $(INSTALLED) ## Run all tests: unit tests on every Python here, then everything that needs the stack
-	@$(BIN)/python .ci/unit.py
-	@$(BIN)/pytest tests --ignore=tests/unit
+	@status=0; $(BIN)/python .ci/unit.py || status=1; \
+	  $(BIN)/pytest tests --ignore=tests/unit || status=1; exit $$status
 
 unit: $(INSTALLED) ## Run the unit tests; they need nothing and take seconds
 	@$(BIN)/pytest -q tests/unit
