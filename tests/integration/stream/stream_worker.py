@@ -35,6 +35,8 @@ from sync_worker.stream.settings import StreamSettings
 
 
 class RecordingIntake:
+    app: StreamApp
+
     def __init__(self, plan: dict[str, Any], membership: GroupMembership) -> None:
         self.plan = plan
         self.membership = membership
@@ -56,12 +58,14 @@ class RecordingIntake:
         self.write("revoked", partitions=sorted(partitions), still_owned=owned)
 
     async def take(self, chunk: Chunk) -> None:
-        held = False
+        most_waiting = 0
         while self._held(chunk):
-            if not held:
+            if not most_waiting:
                 self.write("held", topic=chunk.partition.topic, partition=chunk.partition.partition)
-            held = True
+            most_waiting = max(most_waiting, self.app.lanes._lanes[chunk.partition].waiting_bytes)
             await asyncio.sleep(0.02)
+        if most_waiting:
+            self.write("released", most_waiting=most_waiting)
         self.write(
             "take",
             topic=chunk.partition.topic,
@@ -98,6 +102,12 @@ class RecordingIntake:
         self.write("stop", drain_s=drain_s)
         if self.plan.get("hang_on_stop"):
             await asyncio.Event().wait()
+
+
+async def sabotage(intake: RecordingIntake, name: str) -> None:
+    await intake.first_chunk.wait()
+    intake.write("sabotage")
+    globals()[name](intake.app)
 
 
 def coordination_ends(app: StreamApp) -> None:
@@ -175,21 +185,15 @@ async def main(plan: dict[str, Any]) -> int:
         setattr(importlib.import_module(module), attribute, value)
     membership = GroupMembership()
     intake = RecordingIntake(plan, membership)
-    if "sabotage" in plan:
-        build = run.build_app
+    build = run.build_app
 
-        def building(*arguments: Any) -> StreamApp:
-            app = build(*arguments)
+    def building(*arguments: Any) -> StreamApp:
+        intake.app = build(*arguments)
+        if "sabotage" in plan:
+            intake.late.add(asyncio.create_task(sabotage(intake, plan["sabotage"])))
+        return intake.app
 
-            async def sabotage() -> None:
-                await intake.first_chunk.wait()
-                intake.write("sabotage")
-                globals()[plan["sabotage"]](app)
-
-            intake.late.add(asyncio.create_task(sabotage()))
-            return app
-
-        run.build_app = building
+    run.build_app = building
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in plan["settings"].items()}
     status = await run.run_stream(StreamSettings(**settings), intake, membership, drain_s=2)
     intake.write("end", status=status)

@@ -69,4 +69,6 @@ def test_a_held_partition_does_not_stop_the_others(group: Group, tmp_path: Path)
     hold.unlink()
 
     eventually(lambda: group.has_all(20_000, topic=held))
+    # Its half of the buffer and one chunk more; all there is would be two million bytes.
+    assert worker.events("released")[0]["most_waiting"] < 100_000 + 100 * 120
     group.assert_nothing_skipped_or_repeated()
