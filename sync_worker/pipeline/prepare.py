@@ -82,7 +82,8 @@ class Preparation:
         if problem is not None:
             await self._unless_accepted(subject, problem)
         await self._notice_growth(partition)
-        return Prepared(topic_id, start if committed is None else max(start, min(committed, end)), end)
+        # An accepted offset outside the log: the stream reads from the log's start then, and so do we.
+        return Prepared(topic_id, committed if committed is not None and start <= committed <= end else start, end)
 
     async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
         """The index as it is now, compared with what is remembered of it.
