@@ -68,7 +68,12 @@ class Translator:
             lacking = lacking or (bool(change.unavailable) and fill.incomplete(change, columns))
         whole: Sequence[Change | None] = [change for _, change in changes]
         if lacking:
-            whole = await self._complete([change for _, change in changes], columns)
+            whole, unreadable = await self._complete([change for _, change in changes], columns)
+            for position, error in unreadable.items():
+                record = changes[position][0]
+                result.failures.extend(
+                    (self._failure(index, record, partition, topic_id, None, None, error), record) for index in indexes
+                )
         for number, ((record, _), completed) in enumerate(zip(changes, whole, strict=True), 1):
             if number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -79,13 +84,28 @@ class Translator:
             result.since_ms = changes[0][1].source_ms
         return result
 
-    async def _complete(self, changes: Sequence[Change], columns: set[str]) -> Sequence[Change | None]:
+    async def _complete(
+        self, changes: Sequence[Change], columns: set[str]
+    ) -> tuple[Sequence[Change | None], Mapping[int, RecordError]]:
+        """Whole changes, and those whose key the source can't read: position → why."""
         plan = fill.plan(changes, columns)
         rows: list[Row | None] = []
+        unreadable: dict[int, RecordError] = {}
         if plan.keys:
-            table = changes[plan.positions[0]].table
-            rows.extend(await self._source.rows(table, list(plan.keys[0]), plan.keys))
-        return fill.complete(plan, rows)
+            table, key_columns = changes[plan.positions[0]].table, list(plan.keys[0])
+            try:
+                rows.extend(await self._source.rows(table, key_columns, plan.keys))
+            except RecordError:
+                for position, key in zip(plan.positions, plan.keys, strict=True):
+                    try:
+                        rows.extend(await self._source.rows(table, list(key), [key]))
+                    except RecordError as error:
+                        unreadable[position] = error
+                        rows.append(None)
+        whole = list(fill.complete(plan, rows))
+        for position in unreadable:
+            whole[position] = None
+        return whole, unreadable
 
     def _project(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sync_worker.errors import LogUnavailable, SourceUnavailable
+from sync_worker.errors import DecodeError, LogUnavailable, SourceUnavailable
 from sync_worker.testing.meilisearch.faults import LoseAnswer, LoseRequest, Operation, Reject
 
 from .world import PLACE, World
@@ -143,3 +145,24 @@ async def test_an_unavailable_source_holds_only_what_needs_it(world: World) -> N
     await task
     await world.acknowledged(offset + 1)
     assert world.documents()["1"] == {"id": 1, "name": "long", "n": 2}
+
+
+async def test_a_key_that_the_source_cannot_read_costs_one_record(world: World) -> None:
+    """One bad key among those that are fetched: that record is recorded, its neighbours are fetched and applied."""
+    worker = await world.start()
+    real = world.source.rows
+
+    async def picky(table: str, columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        if any(key["id"] == 2 for key in keys):
+            raise DecodeError("the key does not fit", code="key-mismatch")
+        return await real(table, columns, keys)
+
+    world.source.rows = picky  # type: ignore[method-assign]
+    for key in (1, 2, 3):
+        end = world.change("u", key, name="__debezium_unavailable_value", n=key) + 1
+        world.source.tables["public.things"][(key,)] = {"id": key, "name": "long", "n": key}
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert set(world.documents()) == {"1", "3"}
+    assert [row[1] for row in await world.failures("open")] == ["key-mismatch"]
