@@ -122,7 +122,7 @@ def _wheel() -> Path:
 
 def _may_enter(folder: Path, user: int) -> bool:
     # The shell changes the folder, because subprocess would do it before it changes the user.
-    enter = ["/bin/sh", "-c", 'cd "$0" 2>/dev/null', folder]
+    enter = ["/bin/sh", "-c", 'cd "$0" 2>/dev/null', str(folder)]
     return subprocess.run(enter, cwd="/", user=user, group=user, extra_groups=[], check=False).returncode == 0
 
 
