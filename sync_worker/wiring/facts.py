@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import stamina
+
 from sync_worker.adapters.debezium.connect import ConnectClient
 from sync_worker.adapters.debezium.refusals import refusals
 from sync_worker.adapters.kafka import KafkaDeadLetters, KafkaTopics
@@ -19,7 +21,7 @@ from sync_worker.adapters.source.prepare import drop_publication, drop_slot, pre
 from sync_worker.adapters.source.session import connect
 from sync_worker.config import Config
 from sync_worker.config.model import MeilisearchSection
-from sync_worker.errors import ConfigurationError
+from sync_worker.errors import ConfigurationError, SourceUnavailable
 from sync_worker.operations.check import Check, Verdict
 from sync_worker.operations.check.parts import TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
@@ -28,6 +30,7 @@ from sync_worker.ports import IndexIdentity
 from sync_worker.wiring.build import build_sink, opened_state, secret
 
 _SCRATCH_PROBE = "scratch-probe"
+_RELEASE_S = 20.0
 
 
 class Database:
@@ -78,7 +81,11 @@ class Database:
 
     async def drop_slot(self) -> str | None:
         slot = self._config.connector.slot
-        return f"replication slot {slot}" if await drop_slot(self._dsn, slot) else None
+        # Connect answers before the task of a deleted connector has let go of its slot.
+        async for attempt in stamina.retry_context(on=SourceUnavailable, timeout=_RELEASE_S, attempts=None, wait_max=1.0):
+            with attempt:
+                return f"replication slot {slot}" if await drop_slot(self._dsn, slot) else None
+        return None
 
     async def drop_publication(self) -> str | None:
         publication = self._config.connector.publication
