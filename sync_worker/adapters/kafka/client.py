@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from sync_worker.adapters.kafka.fault import Faults
@@ -15,6 +15,9 @@ from sync_worker.errors import LogUnavailable
 
 ANSWER_S = 10.0
 """Seconds that one request may take before the caller holds."""
+
+_OUTDATED = frozenset({KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION})
+"""What a client says for ever that remembers a partition's leader from before a broker's restart (librdkafka 2.x, seen)."""
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -42,7 +45,8 @@ class Administration:
 
     def __init__(self, bootstrap: str, security: Mapping[str, str]) -> None:
         self._faults = Faults()
-        self._client = made(AdminClient, settings(bootstrap, security, self._faults), self._faults)
+        self._settings = settings(bootstrap, security, self._faults)
+        self._client = made(AdminClient, self._settings, self._faults)
 
     async def ask(
         self,
@@ -56,16 +60,19 @@ class Administration:
         Raises LogUnavailable, or ConfigurationError where the brokers refuse the credentials.
         """
         answers: dict[_Key, _Value] = {}
+        client = self._client
         try:
             # librdkafka sends and answers in threads of its own; nothing here blocks.
-            for key, future in request(self._client).items():
+            for key, future in request(client).items():
                 try:
                     answers[key] = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), 2 * ANSWER_S)
                 except KafkaException as error:
                     if error.args[0].code() not in leaving_out:
                         raise
         except KafkaException as error:
-            self._client.poll(0)  # lets it tell of refused credentials
+            client.poll(0)  # lets it tell of refused credentials
+            if error.args[0].code() in _OUTDATED:
+                self._client = made(AdminClient, self._settings, self._faults)
             raise self._faults.translate(error, doing) from error
         except TimeoutError as error:
             raise LogUnavailable(f"Kafka failed while {doing}: no answer within {2 * ANSWER_S:.0f} s") from error
