@@ -460,8 +460,15 @@ class Site:
             last[0] = self.difference(**exceptions)
             return not last[0]
 
-        tails = lambda: "\n".join(f"-- {worker.log.name}\n{worker.tail(12)}" for worker in self.workers[-3:])  # noqa: E731
-        eventually(equal, within_s, lambda: f"{last[0]}\n{tails()}")
+        eventually(equal, within_s, lambda: f"{last[0]}\n{self.what_workers_say()}")
+
+    def what_workers_say(self) -> str:
+        """For the message of a failed test."""
+        said = []
+        for worker in self.workers[-3:]:
+            alive = worker.process.poll() is None
+            said.append(f"-- {worker.log.name}: {worker.readyz() if alive else worker.process.returncode}\n{worker.tail(12)}")
+        return "\n".join(said)
 
     def wait_for_marker(self, within_s: float) -> None:
         """Until a message that is committed now has come through Debezium and Kafka, and with it all that was before it."""
