@@ -20,7 +20,7 @@ class Journal:
     Attributes:
         scanned: partition → every task up to this uid was looked at for it and, where it was late, put into the lane again.
         newest: the highest uid of ours.
-        pending: nonces of requests whose answer is still awaited.
+        pending: nonces of the request whose answer is still awaited, or was lost and is looked for.
         anchor: (uid, metadata) of the newest applied task of ours.
         mending: uid of a late write → the span that is done once its effect is undone.
     """
@@ -46,6 +46,7 @@ class Journal:
     def forget(self, partition: TopicPartition) -> None:
         """The partition is somebody else's now: what is left to undo there is found by its next owner."""
         self.scanned.pop(partition, None)
+        self.pending.clear()
         self.mending = {uid: span for uid, span in self.mending.items() if span.partition != partition}
 
     def watermark(self, partition: TopicPartition, acknowledged: Mapping[TopicPartition, int]) -> int:

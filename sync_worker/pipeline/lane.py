@@ -260,6 +260,7 @@ class Lane:
                 continue
             await self._finish_applied(flush)
             self._flushes.remove(flush)
+            self._show_in_flight()
             self._settled()
         if not any(flush.finished and flush.failed_parts() for flush in self._flushes):
             return
@@ -297,7 +298,6 @@ class Lane:
             in_flight=len(self._flushes) - 1,
         )
         flush.batch.release()
-        self._show_in_flight()
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
         await self._quarantine.supersede(self.index.name, entries)

@@ -35,6 +35,8 @@ class Writer:
         """
         if part.uid is not None or part.settled.done():
             return
+        # Requests go out one at a time: what others left open was given up, and its task, should it come, is late.
+        self.journal.pending.intersection_update(part.nonces)
         if part.nonces and (found := await self._find(part)) is not None:
             self._accept(part, *found)
             return
@@ -49,22 +51,22 @@ class Writer:
         try:
             uid = await self._request(part, entries, metadata)
         except AnswerLost:
+            # Still pending: the next attempt looks for it first.
             raise
         except PayloadTooLarge as error:
-            part.nonces.clear()
+            self._forget(part)
             if len(part.document_ids) > 1:
                 raise
             part.refuse("payload_too_large", error.message)
             return
         except SinkRejected as error:
-            part.nonces.clear()
+            self._forget(part)
             part.refuse(error.code, error.message)
             return
         except BaseException:
             part.nonces.remove(nonce)
-            raise
-        finally:
             self.journal.pending.discard(nonce)
+            raise
         self._accept(part, uid, metadata)
 
     def owns(self, partition: TopicPartition, generation: int) -> bool:
@@ -79,6 +81,10 @@ class Writer:
             return await sink.delete(uid, part.document_ids, metadata=metadata)
         payload = b"\n".join(entries[document_id].line or b"" for document_id in part.document_ids)
         return await sink.write(uid, payload, metadata=metadata)
+
+    def _forget(self, part: Part) -> None:
+        self.journal.pending.difference_update(part.nonces)
+        part.nonces.clear()
 
     async def _find(self, part: Part) -> tuple[TaskUid, str] | None:
         start = self.journal.newest + 1
@@ -96,4 +102,5 @@ class Writer:
         part.uid, part.metadata = uid, metadata
         part.accepted_at = self._clock.monotonic()
         self.journal.accepted(uid, part.ranges)
+        self.journal.pending.difference_update(part.nonces)
         self._settler.watch(part)
