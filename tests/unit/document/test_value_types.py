@@ -97,7 +97,6 @@ def test_a_value_that_fits(kind: str, given: Any, document: Any) -> None:
         ("json", '"\\ud800"'),
         ("json", "9" * 5000),
         ("json", "[" * 5000 + "]" * 5000),
-        ("json", "[" * 1010 + "1234567890123456789012" + "]" * 1010),
         ("timestamp", 1714564800),
         ("timestamp", 1714564800000000),
         ("timestamp", "20240501"),
