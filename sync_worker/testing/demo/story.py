@@ -14,10 +14,10 @@ from sync_worker.testing.demo import settings, tables
 from sync_worker.testing.demo.letters import FailedWork, open_failures, read_letter
 from sync_worker.testing.demo.screen import Observation, Screen, duration
 from sync_worker.testing.demo.search import Search
+from sync_worker.testing.demo.starting import Starting
 from sync_worker.testing.demo.tables import CITIES, COUNTRIES
 from sync_worker.testing.demo.verbs import CONFIG, Verbs, Worker
 from sync_worker.testing.demo.waiting import NotObservedError, expect, until
-from sync_worker.testing.stack import Stack
 
 SYNC_WITHIN_S = {"default": 120.0, "all": 900.0}
 CHANGE_WITHIN_S = {"default": 30.0, "all": 120.0}
@@ -36,11 +36,16 @@ class Story:
 
     Args:
         rows: a key of tables.FEWEST_INHABITANTS.
+        starting: the first steps need PostgreSQL and Meilisearch only, and are done while the others come up.
         home: the stack's folder.
     """
 
-    def __init__(self, stack: Stack, rows: str, cities: list[tables.Row], home: Path, http_port: int, screen: Screen) -> None:
-        self._stack, self._screen, self._rows, self._cities = stack, screen, rows, cities
+    def __init__(
+        self, starting: Starting, rows: str, cities: Callable[[], list[tables.Row]], home: Path, http_port: int, screen: Screen
+    ) -> None:
+        self._starting, self._screen, self._rows = starting, screen, rows
+        self._stack = stack = starting.wait_for("postgres", "meilisearch")
+        self._cities = cities()
         folder = home / "user"
         folder.mkdir(exist_ok=True)
         self._verbs = Verbs(stack, folder, home / "logs" / "sync-worker.log", http_port, screen.say)
@@ -122,6 +127,7 @@ class Story:
         return "made by init, keys and indexes create, as a user makes them", None
 
     def _start(self) -> tuple[str, None]:
+        self._starting.wait_for_all()
         self._sync_began = time.monotonic()
         self._verbs.run("connector", "apply")
         self._screen.say("  $ sync-worker run")

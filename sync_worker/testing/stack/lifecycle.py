@@ -31,6 +31,7 @@ def up(
     parts: Collection[str] = PARTS,
     environment: Mapping[str, str] | None = None,
     say: Callable[[str], None] = to_stderr,
+    answered: Callable[[Stack, Part], None] = lambda _stack, _part: None,
 ) -> Stack:
     """Bring up the parts that are not yet running, and wait until each answers. Idempotent.
 
@@ -38,6 +39,7 @@ def up(
         home: the stack's folder.
         parts: names from PARTS; the others are neither started nor waited for.
         environment: what was given from outside, the process's own by default.
+        answered: told of each part as soon as it answers, from a thread of its own: Connect takes much longer than PostgreSQL.
 
     Raises StackError where a part cannot be had or does not come up; what is running by then stays, for a look at it.
     """
@@ -48,7 +50,7 @@ def up(
         wanted = [part for part in stack.parts if part.name in parts]
         assembly.start_containers(wanted)
         with ThreadPoolExecutor(len(PARTS)) as pool:
-            for started in [pool.submit(_start, part, say) for part in wanted]:
+            for started in [pool.submit(_start, stack, part, say, answered) for part in wanted]:
                 started.result()
         if set(parts) == set(PARTS):
             place.write_env(stack.environment, given=assembly.given)
@@ -141,11 +143,12 @@ def _without_password(address: str) -> str:
     return f"{before.rpartition(':')[0]}:***@{host}" if at else host
 
 
-def _start(part: Part, say: Callable[[str], None]) -> None:
+def _start(stack: Stack, part: Part, say: Callable[[str], None], answered: Callable[[Stack, Part], None]) -> None:
     began = time.monotonic()
     say(f"{part.name}: starting ({part.kind})" if not part.is_running() else f"{part.name}: is running ({part.kind})")
     part.start()
     say(f"{part.name}: answers after {time.monotonic() - began:.1f} s")
+    answered(stack, part)
 
 
 def _stop(daemon: Daemon, say: Callable[[str], None]) -> None:
