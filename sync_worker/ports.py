@@ -13,8 +13,8 @@ from typing import Any, NewType, Protocol
 
 from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import Failure, Finding, PayloadReference
-from sync_worker.progress.bookmark import Bookmark as Bookmark
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
+from sync_worker.progress.bookmark import Bookmark as Bookmark
 
 TaskUid = NewType("TaskUid", int)
 """Uid of a task that Meilisearch has *accepted*. Accepted is not applied, and applied is not acknowledged."""

@@ -69,10 +69,10 @@ class Translator:
         whole: Sequence[Change | None] = [change for _, change in changes]
         if lacking:
             whole, unreadable = await self._complete([change for _, change in changes], columns)
-            for position, error in unreadable.items():
+            for position, reason in unreadable.items():
                 record = changes[position][0]
                 result.failures.extend(
-                    (self._failure(index, record, partition, topic_id, None, None, error), record) for index in indexes
+                    (self._failure(index, record, partition, topic_id, None, None, reason), record) for index in indexes
                 )
         for number, ((record, _), completed) in enumerate(zip(changes, whole, strict=True), 1):
             if number % _YIELD_EVERY == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sync_worker.change.model import Change, Operation
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.projection import Projector
