@@ -22,14 +22,15 @@ class Journal:
         newest: the highest uid of ours.
         pending: nonces of the request whose answer is still awaited, or was lost and is looked for.
         anchor: (uid, metadata) of the newest applied task of ours.
-        mending: uid of a late write → the span that is done once its effect is undone.
+        mending: (uid, partition) of a late write → the span that is done once its effect on that partition is undone. One task
+            may cover several partitions, and each is undone by itself.
     """
 
     scanned: dict[TopicPartition, int] = field(default_factory=dict)
     newest: int = -1
     pending: set[str] = field(default_factory=set)
     anchor: tuple[int, str] | None = None
-    mending: dict[int, Span] = field(default_factory=dict)
+    mending: dict[tuple[int, TopicPartition], Span] = field(default_factory=dict)
     _ours: dict[int, Mapping[TopicPartition, tuple[int, int]]] = field(default_factory=dict)
 
     def accepted(self, uid: int, ranges: Mapping[TopicPartition, tuple[int, int]]) -> None:
@@ -47,7 +48,7 @@ class Journal:
         """The partition is somebody else's now: what is left to undo there is found by its next owner."""
         self.scanned.pop(partition, None)
         self.pending.clear()
-        self.mending = {uid: span for uid, span in self.mending.items() if span.partition != partition}
+        self.mending = {late: span for late, span in self.mending.items() if span.partition != partition}
 
     def watermark(self, partition: TopicPartition, acknowledged: Mapping[TopicPartition, int]) -> int:
         """The uid to store with this partition: up to it everything was looked at, undone, and acknowledged.
@@ -60,6 +61,6 @@ class Journal:
             return uid <= seen and all(high < acknowledged.get(place, high + 1) for place, (_, high) in ranges.items())
 
         self._ours = {uid: ranges for uid, ranges in self._ours.items() if not done(uid, ranges)}
-        for uid in [uid for uid, span in self.mending.items() if span.holders == 0]:
-            del self.mending[uid]
-        return min([self.scanned[partition], *(uid - 1 for uid in self._ours), *(uid - 1 for uid in self.mending)])
+        for late in [late for late, span in self.mending.items() if span.holders == 0]:
+            del self.mending[late]
+        return min([self.scanned[partition], *(uid - 1 for uid in self._ours), *(uid - 1 for uid, _ in self.mending)])

@@ -96,7 +96,7 @@ class Keeper:
         if sighting.foreign is not None:
             await self.report_foreign(index.name, sighting.foreign)
         for late in sighting.late:
-            if late.uid not in journal.mending:
+            if (late.uid, late.partition) not in journal.mending:
                 await self.mend(lane, mine[late.partition], late)
         for place in mine:
             if place in journal.scanned:
@@ -128,7 +128,7 @@ class Keeper:
                 lane.buffer.cover(late.partition, entry.offset, entry.offset)
             if mended.entries:
                 lane.buffer.add_span(span)
-                self._journals[index.name].mending[late.uid] = span
+                self._journals[index.name].mending[late.uid, late.partition] = span
                 lane.arrived()
         self._telemetry.count("late_writes_mended", index=index.name)
 
