@@ -19,7 +19,7 @@ import psycopg
 from sync_worker.testing.demo import tables
 from sync_worker.testing.demo.screen import Screen, duration
 from sync_worker.testing.demo.starting import Starting
-from sync_worker.testing.demo.story import Story
+from sync_worker.testing.demo.story import Story, tell
 from sync_worker.testing.demo.waiting import NotObservedError
 from sync_worker.testing.stack import Kind, StackError, default_home, owned_home, what_was_real
 from sync_worker.testing.stack.part import free_port
@@ -57,7 +57,7 @@ def _demo(rows: str, home: Path, screen: Screen) -> None:
         cities = pool.submit(tables.cities, rows)
         story = Story(starting, rows, cities.result, home, free_port(), screen)
         try:
-            observations = story.tell()
+            observations = tell(story.steps(), screen)
             stack = starting.wait_for_all()
             screen.title("what was seen")
             screen.table(observations)

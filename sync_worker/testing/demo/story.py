@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
@@ -31,8 +31,27 @@ _POISON = "NZ"
 _SHORT_PROFILE = tables.as_json([0.5, 0.5])
 
 
+Step = tuple[str, Callable[[], tuple[str, float | None]]]
+"""A promise, and what observes it: what was seen, and the seconds it took where they say something. Raises NotObservedError."""
+
+
+def tell(steps: Sequence[Step], screen: Screen) -> list[Observation]:
+    """Run all steps, up to the first that fails; those that were not observed are in the list as such."""
+    observations: list[Observation] = []
+    for number, (promise, step) in enumerate(steps):
+        screen.title(f"{number + 1}/{len(steps)} {promise}")
+        try:
+            seen, took_s = step()
+        except NotObservedError as error:
+            screen.say(f"  ✗ {error}")
+            return observations + [Observation(unseen, None) for unseen, _ in steps[number:]]
+        screen.say(f"  ✓ {seen}")
+        observations.append(Observation(promise, seen, took_s))
+    return observations
+
+
 class Story:
-    """The steps in order. `observations` holds what was seen so far.
+    """The steps in order.
 
     Args:
         rows: a key of tables.FEWEST_INHABITANTS.
@@ -58,7 +77,7 @@ class Story:
         self._sync_began = 0.0
         self._failure: FailedWork | None = None
 
-    def steps(self) -> tuple[tuple[str, Callable[[], tuple[str, float | None]]], ...]:
+    def steps(self) -> tuple[Step, ...]:
         return (
             ("rows in PostgreSQL", self._load),
             ("a configuration, keys, indexes", self._configure),
@@ -73,21 +92,6 @@ class Story:
             ("the dead letter is whole", self._dead_letter),
             ("counts agree", self._counts),
         )
-
-    def tell(self) -> list[Observation]:
-        """Run all steps, up to the first that fails; those that were not observed are in the list as such."""
-        observations: list[Observation] = []
-        steps = self.steps()
-        for number, (promise, step) in enumerate(steps):
-            self._screen.title(f"{number + 1}/{len(steps)} {promise}")
-            try:
-                seen, took_s = step()
-            except NotObservedError as error:
-                self._screen.say(f"  ✗ {error}")
-                return observations + [Observation(unseen, None) for unseen, _ in steps[number:]]
-            self._screen.say(f"  ✓ {seen}")
-            observations.append(Observation(promise, seen, took_s))
-        return observations
 
     def end(self) -> None:
         """Stop the worker, and take away what the demo made in a Meilisearch that is not its own."""
