@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.failure.flood import FloodLimits
 from sync_worker.testing.meilisearch.errors import ApiError
 from sync_worker.testing.meilisearch.faults import Operation, Reject
 
@@ -172,10 +173,11 @@ async def test_a_flood_of_failures_holds_instead_of_dead_lettering(world: World)
 
 async def test_a_flood_of_rejected_documents_holds(world: World) -> None:
     """The same when it is the server who refuses them all."""
+    world.flood = FloodLimits(run=40)
     worker = await world.start()
-    for key in range(1, 700):
+    for key in range(1, 80):
         world.change("c", key, name="x", n=key)
-    world.poison(*(str(key) for key in range(1, 700)))
+    world.poison(*(str(key) for key in range(1, 80)))
 
     await worker.deliver()
     await world.until(lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.holds()), "the flood is on display")

@@ -90,7 +90,7 @@ class Worker:
             worker=WorkerIdentity("group", name),
             worker_name=name,
             limits=overrides.get("limits", world.limits),
-            flood=overrides.get("flood", FloodLimits()),
+            flood=overrides.get("flood", world.flood),
         )
 
     def _index(self, declaration: IndexDeclaration) -> Index:
@@ -136,6 +136,7 @@ class World:
         self.source = MemorySource()
         self.declarations: list[IndexDeclaration] = []
         self.limits = Limits()
+        self.flood = FloodLimits()
         self.max_payload = 50_000_000
         self.with_scratch = True
         self.workers: list[Worker] = []
