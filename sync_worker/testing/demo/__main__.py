@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -54,16 +54,16 @@ def _demo(rows: str, home: Path, screen: Screen) -> None:
     screen.title("starting PostgreSQL, Kafka, Connect and Meilisearch, for this demo alone")
     with ThreadPoolExecutor(2) as pool:
         starting = Starting(home, pool, lambda line: screen.say(f"  {line}"))
-        cities = pool.submit(tables.cities, rows)
-        story = Story(starting, rows, cities.result, home, free_port(), screen)
         try:
-            observations = tell(story.steps(), screen)
-            stack = starting.wait_for_all()
-            screen.title("what was seen")
-            screen.table(observations)
-            screen.say(f"\n{what_was_real(stack)}")
+            cities = pool.submit(tables.cities, rows)
+            with closing(Story(starting, rows, cities.result, home, free_port(), screen)) as story:
+                observations = tell(story.steps(), screen)
+                stack = starting.wait_for_all()
+                screen.title("what was seen")
+                screen.table(observations)
+                screen.say(f"\n{what_was_real(stack)}")
         finally:
-            story.end()
+            starting.abandon()
     if any(one.seen is None for one in observations):
         raise NotObservedError("not everything was observed")
     for part in (stack.connect, stack.kafka):
@@ -78,9 +78,7 @@ def _kept_logs(home: Path, kept: Path, screen: Screen) -> Iterator[None]:
     shutil.rmtree(kept, ignore_errors=True)
     try:
         yield
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            screen.say("interrupted: stopping everything")
+    except BaseException:
         if (home / "logs").exists():
             shutil.copytree(home / "logs", kept)
             screen.say(f"logs: {kept}")
@@ -91,6 +89,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     # Impatience must not leave a broker behind.
     for asked_to_end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked_to_end, signal.SIG_IGN)
+    sys.stderr.write("\ninterrupted: stopping everything\n")
     raise KeyboardInterrupt
 
 

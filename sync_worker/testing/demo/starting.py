@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 
+import psutil
+
 from sync_worker.testing.stack import PARTS, Part, Stack, up
+from sync_worker.testing.stack.process import marked_processes
 
 _NEVER_TOUCHED = ("DATABASE_URL", "STATE_URL", "KAFKA_BOOTSTRAP_SERVERS", "CONNECT_URL")
 """Given for another purpose, most likely: the demo creates tables, topics and a replication slot, so it uses its own."""
@@ -18,6 +22,7 @@ class Starting:
 
     def __init__(self, home: Path, executor: Executor, say: Callable[[str], None]) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in _NEVER_TOUCHED}
+        self._home = home
         self._answered: dict[str, Future[Stack]] = {name: Future() for name in PARTS}
         self._all = executor.submit(up, home, environment=environment, say=say, answered=self._part_answered)
 
@@ -31,6 +36,14 @@ class Starting:
             if not self._answered[name].done():
                 return self._all.result()
         return self._answered[parts[0]].result()
+
+    def abandon(self) -> None:
+        """Kill what has been started, until the start gives up: nobody who pressed Ctrl-C waits for Connect."""
+        while not self._all.done():
+            for process in marked_processes(str(self._home)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            wait([self._all], timeout=0.2)
 
     def wait_for_all(self) -> Stack:
         return self._all.result()

@@ -93,7 +93,7 @@ class Story:
             ("counts agree", self._counts),
         )
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stop the worker, and take away what the demo made in a Meilisearch that is not its own."""
         self._worker.stop()
         self._source.close()
