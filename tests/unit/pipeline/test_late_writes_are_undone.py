@@ -158,3 +158,40 @@ async def test_a_neighbours_write_in_the_same_generation_is_not_late(world: Worl
         await worker.pipeline._tick(PLACE.topic)
 
     assert worker.numbers.total("late_writes_found") == 0
+
+
+async def test_a_late_write_over_several_partitions_is_undone_on_each(world: World) -> None:
+    """One task may carry documents of every partition that its worker owned."""
+    worker = await world.start(partitions=2)
+    other = TopicPartition(PLACE.topic, 1)
+    for key, place in ((1, PLACE), (2, other)):
+        world.change("c", key, place=place, name="old", n=1)
+        end = world.change("u", key, place=place, name="new", n=2) + 1
+        await worker.deliver(place)
+        await world.acknowledged(end, place)
+
+    metadata = WriteMetadata("write", "group", "zombie", 0, "late", {PLACE: (0, 0), other: (0, 0)}).encode()
+    lines = b"\n".join(orjson.dumps({"id": key, "name": "old", "n": 1}) for key in (1, 2))
+    await worker.sinks[0].write("things", lines, metadata=metadata)
+    await world.until(lambda: worker.numbers.total("late_writes_mended") == 2, "it is noticed for both")
+
+    await world.until(lambda: {row["name"] for row in world.documents().values()} == {"new"}, "it is undone on both")
+
+
+async def test_a_late_write_of_a_change_that_lacks_columns_is_undone(world: World) -> None:
+    """The only change of a document in the late write's range lacks an unchanged column, and a later one does not: the document
+    counts as written nevertheless."""
+    worker = await world.start()
+    world.change("c", 1, name="old", n=1)
+    await worker.deliver()
+    world.change("u", 1, name="__debezium_unavailable_value", n=2)
+    await worker.deliver()
+    end = world.change("u", 1, name="new", n=3) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    assert world.documents()["1"]["n"] == 3
+
+    await late(worker, 0, 1, 1, id=1, name="old", n=2)
+    await world.until(lambda: world.documents()["1"]["n"] == 2, "the late write is applied")
+
+    await world.until(lambda: world.documents()["1"]["n"] == 3, "it is undone")
