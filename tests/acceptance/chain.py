@@ -323,7 +323,8 @@ class Site:
 
     def create_topic(self, topic: str, partitions: int = 1, **config: str) -> None:
         new = NewTopic(topic, partitions, 1, config={name.replace("_", "."): value for name, value in config.items()})
-        self.admin().create_topics([new])[topic].result(30)
+        admin = self.admin()
+        admin.create_topics([new])[topic].result(30)
 
     def delete_topic(self, topic: str) -> None:
         admin = self.admin()
@@ -429,6 +430,9 @@ class Site:
                 document = pair.document(row)
                 expected[tuple(document[name] for name in pair.key)] = document
             documents = self.documents(pair.index, vectors=pair.vectors)
+            for document in documents if pair.vectors else ():
+                vectors = document.get("_vectors", {})
+                document["_vectors"] = {name: held["embeddings"] for name, held in vectors.items() if held["embeddings"]}
             found = {tuple(document.get(name) for name in pair.key): document for document in documents}
             if len(found) != len(documents):
                 said.append(f"{pair.index}: {len(documents)} documents for {len(found)} keys")

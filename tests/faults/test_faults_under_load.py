@@ -148,6 +148,7 @@ def test_a_database_that_crashes_loses_nothing(site: Site) -> None:
         pytest.skip("PostgreSQL was given from outside, so it is not ours to kill")
     worker = site.worker()
     with load(site, 8, key_changes=False) as running:
+        eventually(worker.ready, 60, worker.tail)
         running.wait_for(100)
         site.stack.postgres.kill()
         report = worker.wait_for_hold("State")
