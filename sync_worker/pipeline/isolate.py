@@ -21,7 +21,15 @@ import structlog
 from sync_worker.batch.bisection import Bisection
 from sync_worker.batch.coalesce import Entry
 from sync_worker.batch.payload import split_lines
-from sync_worker.errors import EnvironmentFault, PayloadTooLarge, SinkDenied, SinkFull, SinkRejected, SinkUnavailable
+from sync_worker.errors import (
+    EnvironmentFault,
+    OperatorNeeded,
+    PayloadTooLarge,
+    SinkDenied,
+    SinkFull,
+    SinkRejected,
+    SinkUnavailable,
+)
 from sync_worker.failure.policy import Verdict, named_document, policy_for
 from sync_worker.pipeline.model import Index
 from sync_worker.ports import AdminSink, Clock, Task, TaskStatus, Telemetry
@@ -83,6 +91,17 @@ class Isolation:
         self._scratch_rounds = 0
         self._fruitless = 0
         self._healthy = False
+        self._let_through = False
+
+    def _count(self, failed: int, passed: int, cause: Cause) -> None:
+        """Look out for a flood. Once it was shown, `run` is called again only because somebody let it through."""
+        if self._let_through:
+            return
+        try:
+            self._guard(failed, passed, f"{cause.code}: {cause.message}")
+        except OperatorNeeded:
+            self._let_through = True
+            raise
 
     async def run(self) -> None:
         """Returns when the pool is empty: each document is applied or recorded. Raises EnvironmentFault to be held."""
@@ -131,10 +150,15 @@ class Isolation:
             self._cause = await self._send(acquitted) if acquitted else None
             if self._cause is not None:
                 return
+            await self._try(suspects)
+            return
         await self._try_suspects(suspects, cause)
 
     async def _try_suspects(self, suspects: Sequence[str], cause: Cause) -> None:
-        self._guard(len(suspects), max(0, len(self.pool) - len(suspects)), f"{cause.code}: {cause.message}")
+        self._count(len(suspects), max(0, len(self.pool) - len(suspects)), cause)
+        await self._try(suspects)
+
+    async def _try(self, suspects: Sequence[str]) -> None:
         for document_id in suspects:
             if self._cause is None:
                 await self._alone(document_id)
@@ -231,17 +255,23 @@ class Isolation:
                     remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
                 )
             bisection = Bisection([document_id for document_id, entry in self.pool.items() if entry.line is not None])
+            suspect_count = acquitted_count = 0
+            failed: Cause | None = None
             while (group := bisection.next_group()) is not None:
                 self._telemetry.count("isolation_steps", index=self._index.name, place="scratch")
                 lines = [(document_id, self.pool[document_id].line or b"") for document_id in group if document_id in self.pool]
                 cause = await self._try_on(scratch, uid, lines)
                 if cause is None:
                     bisection.passed()
-                else:
-                    if policy_for(cause.code).verdict is Verdict.HOLD:
-                        raise SinkFull(f"{self._index.name}: {cause.code}: {cause.message}")
-                    bisection.failed(named_document(cause.message, set(group)))
-                    self._guard(len(bisection.suspects), len(bisection.acquitted), f"{cause.code}: {cause.message}")
+                    continue
+                if policy_for(cause.code).verdict is Verdict.HOLD:
+                    raise SinkFull(f"{self._index.name}: {cause.code}: {cause.message}")
+                failed = cause
+                bisection.failed(named_document(cause.message, set(group)))
+                self._count(len(bisection.suspects) - suspect_count, len(bisection.acquitted) - acquitted_count, cause)
+                suspect_count, acquitted_count = len(bisection.suspects), len(bisection.acquitted)
+            if failed is not None:
+                self._count(len(bisection.suspects) - suspect_count, len(bisection.acquitted) - acquitted_count, failed)
             return bisection.suspects
         finally:
             try:
