@@ -98,8 +98,8 @@ class Keeper:
         for late in sighting.late:
             if (late.uid, late.partition) not in journal.mending:
                 await self.mend(lane, mine[late.partition], late)
-        for place in mine:
-            if place in journal.scanned:
+        for place, partition in mine.items():
+            if not partition.dropped:
                 journal.scanned[place] = max(journal.scanned[place], sighting.scanned)
 
     async def mend(self, lane: Lane, partition: Partition, late: LateWrite) -> None:
@@ -111,8 +111,8 @@ class Keeper:
         )
         if late.clear:
             problem = lost_memory(index.name, f"task {late.uid} cleared the index behind this worker's back")
-            problem.subject = index.name
-            raise problem
+            await self._preparation.unless_accepted(index.name, problem)
+            return
         async with partition.lock:
             if partition.dropped or partition.ledger is None:
                 return
@@ -148,7 +148,7 @@ class Keeper:
     async def _save(self, moved: Sequence[Partition], lanes: Sequence[Lane], done: Mapping[TopicPartition, int]) -> None:
         bookmarks = []
         for partition in moved:
-            if not self._membership.owns(partition.place, partition.generation):
+            if partition.dropped or not self._membership.owns(partition.place, partition.generation):
                 continue
             scanned = {lane.index.uid: self._journals[lane.index.name].watermark(partition.place, done) for lane in lanes}
             bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned))

@@ -280,10 +280,7 @@ class Lane:
 
     async def _finish_applied(self, flush: Flush) -> None:
         await self._applied(flush.batch.entries)
-        for part in flush.parts:
-            task = part.outcome
-            if task is not None and task.status is TaskStatus.SUCCEEDED:
-                self._writer.journal.applied(task.uid, part.metadata or "")
+        self._note_applied(flush)
         slowest = max((task.duration_s or 0.0 for part in flush.parts if (task := part.outcome)), default=0.0)
         if flush.parts:
             seconds = self._clock.monotonic() - min(part.accepted_at for part in flush.parts)
@@ -298,6 +295,11 @@ class Lane:
             in_flight=len(self._flushes) - 1,
         )
         flush.batch.release()
+
+    def _note_applied(self, flush: Flush) -> None:
+        for part in flush.parts:
+            if part.uid is not None and (task := part.outcome) and task.status is TaskStatus.SUCCEEDED:
+                self._writer.journal.applied(task.uid, part.metadata or "")
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
         await self._quarantine.supersede(self.index.name, entries)
@@ -342,30 +344,34 @@ class Lane:
                 for key, entry in flush.entries_of(part).items()
             }
             await self._applied(applied)
+            self._note_applied(flush)
             flush.batch.release()
         self._flushes.clear()
         self._isolation = None
         self._show_in_flight()
         self._settled()
 
+    def _isolated_generation(self) -> int:
+        return max((flush.generation for flush in self._flushes), default=self.generation)
+
     async def _submit(self, entries: Mapping[str, Entry]) -> Sequence[Task]:
         """Write entries to the live index, wait for their tasks. Used while isolating, when nothing else is in flight."""
-        generation = max((flush.generation for flush in self._flushes), default=self.generation)
         batch = Batch(entries=dict(entries))
         for entry in entries.values():
             batch.cover(entry.partition, entry.offset, entry.offset)
-        flush = Flush(batch, generation)
+        flush = Flush(batch, self._isolated_generation())
         flush.parts = self._plan(flush)
         await self._send_parts(flush.parts, batch.entries, lambda: self._plan_again(flush))
         tasks = [await part.settled for part in flush.parts]
-        for part, task in zip(flush.parts, tasks, strict=True):
-            if task.status is TaskStatus.SUCCEEDED:
-                self._writer.journal.applied(task.uid, part.metadata or "")
+        self._note_applied(flush)
         return tasks
 
     async def _convict(self, document_id: str, entry: Entry, cause: Cause) -> None:
-        if entry.partition in self._gone or not self._writer.owns(entry.partition, self.generation):
-            raise OwnershipLost(f"{self.index.name}: a failure of {entry.partition} is its new owner's to record")
+        generation = self._isolated_generation()
+
+        def ours() -> bool:
+            return entry.partition not in self._gone and self._writer.owns(entry.partition, generation)
+
         policy = policy_for(cause.code)
         failure = Failure(
             index=self.index.name,
@@ -381,17 +387,19 @@ class Lane:
             source_ms=entry.source_ms,
             failed_at=self._clock.now(),
         )
-        await self._quarantine.record([(failure, None)])
+        await self._quarantine.record([(failure, None)], wanted=ours)
         log.warning(
             "document dead-lettered", index=self.index.name, document_id=document_id, code=cause.code, offset=entry.offset
         )
 
     def _abandon(self) -> None:
-        """A partition was lost between taking and writing: drop all that is not in flight; it will be read again."""
+        """A partition was lost between taking and writing: drop all of it that is not in flight; it will be read again."""
+        lost = self._outbox.generation if self._outbox is not None else self._isolated_generation()
         self._outbox = None
         self._isolation = None
         self._flushes = deque(flush for flush in self._flushes if not (flush.finished and flush.failed_parts()))
-        self.buffer = Batch()
+        if lost == self.generation:
+            self.buffer = Batch()  # of a newer generation, it would not be read again
 
     def _show_in_flight(self) -> None:
         self._telemetry.gauge("in_flight_documents", sum(len(flush.batch) for flush in self._flushes), index=self.index.name)

@@ -156,7 +156,7 @@ class Pipeline:
         gone = [self._partitions.pop(place) for place in partitions if place in self._partitions]
         for partition in gone:
             partition.drop()
-            self._quarantine.memory.forget_partition(partition.place)
+            self._quarantine.forget_partition(partition.place)
             for journal in self._journals.values():
                 journal.forget(partition.place)
         for lane in self._lanes.values():
@@ -271,8 +271,12 @@ class Pipeline:
                 except OperatorNeeded as needed:
                     await self._patience.wait_for_operator(name, needed, wanted=lambda: not partition.dropped)
                     self._quarantine.reset_guard(name)
+
+        def wanted() -> bool:
+            return not partition.dropped
+
         await self._patience.persist(
-            "dead letters", lambda: self._quarantine.record(translation.failures), wanted=lambda: not partition.dropped
+            "dead letters", lambda: self._quarantine.record(translation.failures, wanted=wanted), wanted=wanted
         )
 
     async def _before_clear(self, lane: Lane, partition: Partition) -> None:
@@ -330,6 +334,8 @@ class Pipeline:
                     lambda: self._preparation.prepare(partition.place, indexes),
                     wanted=lambda: not partition.dropped,
                 )
+                self._open(partition, prepared, lanes)
+                await self._undo_late_writes(partition, prepared, lanes)
                 break
             except OperatorNeeded as needed:
                 try:
@@ -340,10 +346,13 @@ class Pipeline:
                     return
             except OwnershipLost:
                 return
-        await self._open(partition, prepared, lanes)
+        log.info("partition ready", partition=partition.subject, generation=partition.generation, offset=prepared.next_offset)
+        partition.ready.set()
 
-    async def _open(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
+    def _open(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
         keeper = self._keepers[partition.place.topic]
+        if partition.dropped:
+            raise OwnershipLost(f"{partition.subject} was revoked")
         partition.topic_id = prepared.topic_id
         partition.ledger = Ledger(partition.place, prepared.next_offset)
         partition.saved = prepared.next_offset
@@ -353,10 +362,13 @@ class Pipeline:
             keeper.records[name] = prepared.records[name]
             self._quarantine.memory.load(name, partition.place, prepared.failures[name])
             journal.scanned[partition.place] = sighting.scanned
-            high = sighting.high.get(partition.place, -1)
-            lane.open(partition.generation, partition.place, prepared.topic_id, max(high + 1, prepared.next_offset))
-            if high < prepared.next_offset or prepared.next_offset >= prepared.end_offset:
+            written_until = max(sighting.high.get(partition.place, -1) + 1, prepared.acknowledged)
+            lane.open(partition.generation, partition.place, prepared.topic_id, written_until)
+            if written_until <= prepared.next_offset or prepared.next_offset >= prepared.end_offset:
                 lane.replay_until.pop(partition.place, None)
+
+    async def _undo_late_writes(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
+        keeper = self._keepers[partition.place.topic]
         for lane in lanes:
             foreign = prepared.sightings[lane.index.name].foreign
             if foreign is not None:
@@ -367,16 +379,11 @@ class Pipeline:
                     wanted=lambda: not partition.dropped,
                 )
             for late in prepared.sightings[lane.index.name].late:
-                try:
-                    await self._patience.persist(
-                        partition.subject,
-                        lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]
-                        wanted=lambda: not partition.dropped,
-                    )
-                except OwnershipLost:
-                    return
-        log.info("partition ready", partition=partition.subject, generation=partition.generation, offset=prepared.next_offset)
-        partition.ready.set()
+                await self._patience.persist(
+                    partition.subject,
+                    lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]
+                    wanted=lambda: not partition.dropped,
+                )
 
     # Keeping
 
@@ -411,7 +418,9 @@ class Pipeline:
 
     def ready(self) -> bool:
         """Whether every assigned partition is prepared."""
-        return bool(self._partitions) and all(partition.active for partition in self._partitions.values())
+        return bool(self._partitions) and all(
+            partition.active and partition.ready.is_set() for partition in self._partitions.values()
+        )
 
     def holds(self) -> Sequence[Hold]:
         return self._holds.current()

@@ -30,6 +30,7 @@ class Prepared:
 
     Attributes:
         next_offset: where reading goes on.
+        acknowledged: everything below was acknowledged by an earlier owner, whether its commit arrived or not.
         failures: index name → (document id, offset) of open failures.
         records: index name → what is remembered of the physical index from now on.
     """
@@ -37,6 +38,7 @@ class Prepared:
     topic_id: str
     next_offset: int
     end_offset: int
+    acknowledged: int
     failures: dict[str, Sequence[tuple[str | None, int]]] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     records: dict[str, IndexRecord] = field(default_factory=dict)
@@ -80,10 +82,12 @@ class Preparation:
         subject = f"{partition.topic}:{partition.partition}"
         problem = objection(bookmark, committed, topic_id, start, end, subject=subject)
         if problem is not None:
-            await self._unless_accepted(subject, problem)
+            await self.unless_accepted(subject, problem)
         await self._notice_growth(partition)
         # An accepted offset outside the log: the stream reads from the log's start then, and so do we.
-        return Prepared(topic_id, committed if committed is not None and start <= committed <= end else start, end)
+        acknowledged = bookmark.next_offset if bookmark is not None and bookmark.topic_id == topic_id else -1
+        inside = committed is not None and start <= committed <= end
+        return Prepared(topic_id, committed if committed is not None and inside else start, end, acknowledged)
 
     async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
         """The index as it is now, compared with what is remembered of it.
@@ -94,7 +98,7 @@ class Preparation:
         identity = await index.sink.identity(index.uid)
         if identity is None:
             if remembered is not None:
-                await self._unless_accepted(index.name, lost_memory(index.name, f"the index {index.uid} does not exist any more"))
+                await self.unless_accepted(index.name, lost_memory(index.name, f"the index {index.uid} does not exist any more"))
             raise SinkDenied(
                 f"{index.name}: the index {index.uid} does not exist",
                 remedy="Create it with its settings: sync-worker indexes create",
@@ -109,11 +113,11 @@ class Preparation:
             return record
         if remembered.created_at != identity.created_at:
             what = f"the index {index.uid} was created at {identity.created_at}, ours at {remembered.created_at}"
-            await self._unless_accepted(index.name, lost_memory(index.name, what))
+            await self.unless_accepted(index.name, lost_memory(index.name, what))
             return record
         forgotten = await self.anchor_problem(index, remembered.anchor_uid, remembered.anchor_metadata)
         if forgotten is not None:
-            await self._unless_accepted(index.name, lost_memory(index.name, forgotten))
+            await self.unless_accepted(index.name, lost_memory(index.name, forgotten))
             return record
         return remembered
 
@@ -127,7 +131,8 @@ class Preparation:
         oldest = await index.sink.oldest_task_uid(index.uid)
         return None if oldest is not None and oldest > uid else f"task {uid}, which was applied, is unknown now"
 
-    async def _unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
+    async def unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
+        """Raises the problem unless an operator cleared exactly this one."""
         problem.subject = subject
         if not await self._patience.was_accepted(subject, problem):
             raise problem

@@ -6,10 +6,11 @@ it superseded before that change is acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sync_worker.batch.coalesce import Entry
 from sync_worker.change.model import Record, StoredRecord, TopicPartition
+from sync_worker.errors import OwnershipLost
 from sync_worker.failure.flood import FloodGuard, FloodLimits
 from sync_worker.failure.model import Failure, PayloadReference
 from sync_worker.ports import DeadLetters, Log, State, Telemetry
@@ -82,6 +83,7 @@ class Quarantine:
         self._telemetry = telemetry
         self._flood = flood
         self.memory = FailureMemory()
+        self._lettered: dict[tuple[str, TopicPartition, int], PayloadReference] = {}
         self._guards = {index: FloodGuard(index, flood) for index in indexes}
 
     def reset_guard(self, index: str) -> None:
@@ -92,28 +94,46 @@ class Quarantine:
         """Count outcomes before failures are recorded. Raises OperatorNeeded when they are a flood."""
         self._guards[index].observe(failed, passed, example)
 
-    async def record(self, failures: Sequence[tuple[Failure, Record | None]]) -> None:
-        """Record them; returns once dead letters and rows are stored. Safe to repeat. Raises EnvironmentFault."""
+    async def record(self, failures: Sequence[tuple[Failure, Record | None]], *, wanted: Callable[[], bool]) -> None:
+        """Record them; returns once dead letters and rows are stored. Safe to repeat.
+
+        A letter that was delivered while the row could not be stored is not delivered again by a repetition.
+
+        Raises EnvironmentFault, and OwnershipLost once `wanted` says that the partition is somebody else's: only its owner
+        inserts.
+        """
         fresh: list[tuple[Failure, Record]] = []
-        known: list[Failure] = []
         for failure, record in failures:
-            if self.memory.knows(failure.index, failure.document_id, failure.partition, failure.offset):
-                known.append(failure)
-            else:
+            known = self.memory.knows(failure.index, failure.document_id, failure.partition, failure.offset)
+            if not known and (failure.index, failure.partition, failure.offset) not in self._lettered:
                 fresh.append((failure, record or await self._read(failure)))
-        references: list[PayloadReference | None] = []
+        self._raise_unless(wanted)
         if fresh:
-            references.extend(await self._dead_letters.publish(fresh))
-        rows = [failure for failure, _ in fresh] + known
-        await self._state.record_failures(rows, references + [None] * len(known))
-        for failure in rows:
-            if failure.document_id is not None:
+            references = await self._dead_letters.publish(fresh)
+            for (failure, _), reference in zip(fresh, references, strict=True):
+                self._lettered[failure.index, failure.partition, failure.offset] = reference
+        self._raise_unless(wanted)
+        rows = [failure for failure, _ in failures]
+        places = [(failure.index, failure.partition, failure.offset) for failure in rows]
+        await self._state.record_failures(rows, [self._lettered.get(place) for place in places])
+        for failure, place in zip(rows, places, strict=True):
+            if self._lettered.pop(place, None) is not None:
+                self._telemetry.count("failures", index=failure.index, reason_class=failure.reason_class.value)
+                self._telemetry.count("dead_letters", index=failure.index)
+            if failure.document_id is not None and wanted():
                 self.memory.remember(failure.index, failure.document_id, failure.partition, failure.offset)
-        for failure, _ in fresh:
-            self._telemetry.count("failures", index=failure.index, reason_class=failure.reason_class.value)
-            self._telemetry.count("dead_letters", index=failure.index)
         for index in {failure.index for failure in rows}:
             self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
+
+    def forget_partition(self, partition: TopicPartition) -> None:
+        """It belongs to somebody else now."""
+        self.memory.forget_partition(partition)
+        self._lettered = {place: letter for place, letter in self._lettered.items() if place[1] != partition}
+
+    @staticmethod
+    def _raise_unless(wanted: Callable[[], bool]) -> None:
+        if not wanted():
+            raise OwnershipLost("the failure's partition belongs to somebody else")
 
     async def supersede(self, index: str, entries: Mapping[str, Entry]) -> None:
         """These entries are applied: older open failures of their documents are history. Raises StateUnavailable."""
@@ -125,7 +145,9 @@ class Quarantine:
             entry = entries[document_id]
             before[entry.partition] = max(entry.offset, before.get(entry.partition, 0))
         await self._state.supersede(index, hits, before)
-        self.memory.forget(index, hits)
+        # Looked at again: meanwhile a newer change of the same document may have failed, and that failure is not history.
+        superseded = set(self.memory.superseded_by(index, entries))
+        self.memory.forget(index, [document_id for document_id in hits if document_id in superseded])
         self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 
     async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> None:

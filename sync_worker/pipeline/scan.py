@@ -94,9 +94,10 @@ async def while_owning(
     Stops before a request of ours whose answer is still awaited, and at a task of a newer generation: then we are the
     one who is late, and the group will tell.
     """
-    looked = min(journal.scanned[partition] for partition in generations)
-    sighting = Sighting(looked)
-    start = looked + 1
+    # A copy: a partition may be revoked while the server answers.
+    looked = {partition: journal.scanned[partition] for partition in generations}
+    sighting = Sighting(min(looked.values()))
+    start = sighting.scanned + 1
     while True:
         tasks = await index.sink.tasks_from(index.uid, start)
         for task in tasks:
@@ -111,7 +112,7 @@ async def while_owning(
             if written is not None and not journal.is_ours(task.uid):
                 for partition, (low, high) in written.ranges.items():
                     generation = generations.get(partition)
-                    if generation is None or task.uid <= journal.scanned[partition]:
+                    if generation is None or task.uid <= looked[partition]:
                         continue
                     if written.generation > generation:
                         return sighting
