@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sync_worker.errors import StateUnavailable
 
 from .world import PLACE, World
@@ -106,8 +108,6 @@ async def test_nothing_is_written_before_the_open_failures_are_loaded(world: Wor
     second = await world.worker("w2")
     await second.assign(2)
     end = world.change("c", 1, name="x", n=1) + 1
-    import asyncio
-
     task = asyncio.ensure_future(second.deliver())
     await world.until(lambda: second.pipeline.holds(), "the hold is on display")
     assert world.tasks() == []
@@ -115,3 +115,32 @@ async def test_nothing_is_written_before_the_open_failures_are_loaded(world: Wor
     world.state.open_failures = real  # type: ignore[method-assign]
     await task
     await world.acknowledged(end)
+
+
+async def test_a_failure_that_comes_while_an_older_one_is_marked_stays_known(world: World) -> None:
+    """The mark of the older one takes its time; the newer one is superseded by the change after it, and not forgotten."""
+    worker = await world.start()
+    first = world.change("c", 1, name="x", n="bad") + 1
+    await worker.deliver()
+    await world.acknowledged(first)
+    real, reached, go = world.state.supersede, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object) -> int:
+        count = await real(*args)  # type: ignore[arg-type]
+        reached.set()
+        await go.wait()
+        return count
+
+    world.state.supersede = slow  # type: ignore[method-assign]
+    world.change("u", 1, name="x", n=1)
+    await worker.deliver()
+    await reached.wait()
+    world.change("u", 1, name="x", n="bad again")
+    await worker.deliver()
+    go.set()
+    await world.acknowledged(3)
+    end = world.change("u", 1, name="x", n=2) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert {status for _, _, status in await world.failures()} == {"superseded"}

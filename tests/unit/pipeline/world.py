@@ -159,6 +159,16 @@ class World:
         await worker.assign(1, list(self.log.partitions))
         return worker
 
+    async def worker_with(self, **overrides: Any) -> Worker:
+        """As `start`, with other limits."""
+        first = await self.start()
+        await self.until(first.pipeline.ready, "the partitions are prepared")
+        await first.die()
+        self.workers.remove(first)
+        worker = await self.worker("w2", **overrides)
+        await worker.assign(2, list(self.log.partitions))
+        return worker
+
     async def worker(self, name: str, **overrides: Any) -> Worker:
         worker = Worker(self, name, **overrides)
         await worker.pipeline.start()

@@ -1,0 +1,179 @@
+"""Isolation when something else goes wrong as well: no scratch index, floods, dumps, late writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.errors import SinkDenied, SinkUnavailable
+from sync_worker.failure.flood import FloodLimits
+from sync_worker.testing.meilisearch.errors import ApiError
+
+from .world import PLACE, World
+
+
+async def test_without_the_right_to_create_an_index_it_bisects_in_place(world: World) -> None:
+    """The scratch key was revoked: slower, and just as exact."""
+    worker = await world.start()
+    assert worker.scratch is not None
+
+    async def denied(*_: object) -> object:
+        raise SinkDenied("invalid_api_key")
+
+    worker.scratch.create_index = denied  # type: ignore[method-assign,assignment]
+    world.poison("4")
+    for key in range(1, 11):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert [row[0] for row in await world.failures("open")] == ["4"]
+    assert len(world.documents()) == 9
+
+
+async def test_a_server_that_dies_while_bisecting_leaves_nothing_decided_wrongly(world: World) -> None:
+    """The scratch index stays behind and the worker holds; afterwards the poison is found all the same."""
+    worker = await world.start()
+    assert worker.scratch is not None
+    real_write, real_delete, died = worker.scratch.write, worker.scratch.delete_index, []
+
+    async def dies(uid: str, ndjson: bytes, *, metadata: str) -> object:
+        if len(died) < 2 and uid.startswith("scratch") and b"probe" not in ndjson:
+            died.append(uid)
+            raise SinkUnavailable("connection refused")
+        return await real_write(uid, ndjson, metadata=metadata)
+
+    async def cannot_delete(uid: str) -> None:
+        if uid in died:
+            raise SinkUnavailable("connection refused")
+        await real_delete(uid)
+
+    worker.scratch.write = dies  # type: ignore[method-assign,assignment]
+    worker.scratch.delete_index = cannot_delete  # type: ignore[method-assign]
+    world.poison("4")
+    for key in range(1, 11):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert [row[0] for row in await world.failures("open")] == ["4"]
+    assert len(world.documents()) == 9
+
+
+async def test_what_fails_as_a_new_document_may_pass_as_an_update(world: World) -> None:
+    """Scratch suspects it, the live index takes it: nothing is dead-lettered."""
+    worker = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await worker.deliver()
+    await world.acknowledged(1)
+    hits = 0
+
+    def fault(tasks: Sequence[object]) -> ApiError | None:
+        nonlocal hits
+        task = tasks[0]
+        documents = getattr(task.content, "documents", None) or []  # type: ignore[attr-defined]
+        ids = {str(incoming.fields.get("id")) for incoming in documents}
+        scratch = str(task.index_uid).startswith("scratch")  # type: ignore[attr-defined]
+        if "1" in ids and (scratch or len(ids) > 1):
+            hits += 1
+            return ApiError("internal", "internal: something is wrong.")
+        return None
+
+    world.double.core.batch_fault = fault
+    world.double.pause()
+    world.change("u", 1, name="y", n=2)
+    for key in range(2, 6):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    world.double.resume()
+    await world.acknowledged(end)
+
+    assert hits > 1
+    assert await world.failures() == []
+    assert world.documents()["1"]["name"] == "y"
+
+
+async def test_a_few_bad_documents_are_no_flood(world: World) -> None:
+    """Each failed document counts once, however many steps it takes to find it."""
+    worker = await world.worker_with(flood=FloodLimits(run=60, window=200))
+    world.poison(*(str(key) for key in range(1, 41)))
+    for key in range(1, 41):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert len(await world.failures("open")) == 40
+    assert not [finding for finding in await world.state.findings() if finding.kind == "failure-flood"]
+
+
+async def test_a_flood_that_was_looked_at_is_let_through(world: World) -> None:
+    """The operator cleared the finding: these documents are recorded, without a second question."""
+    worker = await world.worker_with(flood=FloodLimits(run=20, window=200))
+    world.poison(*(str(key) for key in range(1, 41)))
+    for key in range(1, 42):
+        end = world.change("c", key, name="x", n=key) + 1
+    world.double.pause()
+    await worker.deliver()
+    world.double.resume()
+    await world.found("failure-flood")
+    assert await world.failures() == []
+
+    await world.state.clear_finding("failure-flood", "things", by="test: they are right")
+    await world.acknowledged(end)
+    assert len(await world.failures("open")) == 40
+
+
+async def test_a_late_write_during_an_isolation_is_undone(world: World) -> None:
+    """The repair waits behind the isolation, and nothing older stays."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.change("c", 1, name="old", n=1)
+    end = world.change("u", 1, name="new", n=2) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    world.poison("9")
+    for key in range(2, 12):
+        end = world.change("c", key, name="x", n=key) + 1
+    world.double.pause()
+    await worker.deliver()
+    await world.until(lambda: len(world.tasks()) > 1, "the poisoned write is accepted")
+    metadata = WriteMetadata("write", "group", "zombie", 0, "late", {PLACE: (0, 0)}).encode()
+    world.double.resume()
+    await world.until(lambda: worker.pipeline._lanes["things"]._isolation is not None, "isolation runs")
+    await worker.sinks[0].write("things", orjson.dumps({"id": 1, "name": "old", "n": 1}), metadata=metadata)
+    await world.acknowledged(end)
+
+    await world.until(lambda: worker.numbers.total("late_writes_mended") == 1, "it is noticed")
+    await world.until(lambda: world.documents()["1"]["name"] == "new", "it is undone")
+    assert [row[0] for row in await world.failures("open")] == ["9"]
+
+
+async def test_what_was_applied_beside_an_isolation_is_an_anchor_too(world: World) -> None:
+    """A dump from before it is noticed, though isolation itself wrote nothing (protocol 13)."""
+    worker = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await worker.deliver()
+    await world.acknowledged(1)
+    dump = world.double.snapshot()
+    keep, real = [], world.state.save_progress
+    world.double.core.batch_fault = lambda tasks: (
+        ApiError("internal", "internal: something is wrong.") if tasks[0].uid == keep[0] else None
+    )
+    world.double.pause()
+    world.change("u", 1, name="first", n=2)
+    await worker.deliver()
+    await world.until(lambda: len(world.tasks()) == 2, "the first write is accepted")
+    keep.append(world.tasks()[-1].uid)
+    world.change("u", 1, name="second", n=3)
+    await worker.deliver()
+    await world.until(lambda: len(world.tasks()) == 3, "the second write is accepted")
+    lane = worker.pipeline._lanes["things"]
+    lane._settled = lambda: world.double.restore(dump)
+    world.double.resume()
+    # The two must not be merged: each is a batch of its own.
+    await world.found("sink-lost-memory")
+
+    assert world.log.offsets[PLACE] == 1
+    del real
