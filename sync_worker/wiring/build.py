@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -19,12 +20,14 @@ from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
 from sync_worker.adapters.meilisearch.transport import Compress, Timeouts
 from sync_worker.adapters.source.postgres import PostgresSource
-from sync_worker.adapters.state import StateDatabase
 from sync_worker.config import Config, load_config
 from sync_worker.config.model import KafkaSection, MeilisearchSection
 from sync_worker.document.hook import load_hook
 from sync_worker.document.projection import Projector
 from sync_worker.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sync_worker.adapters.state import StateDatabase
 
 _DAY_MS = 24 * 60 * 60 * 1000
 
@@ -124,6 +127,9 @@ def build_connect(config: Config) -> ConnectClient:
 @asynccontextmanager
 async def opened_state(config: Config) -> AsyncIterator[StateDatabase]:
     """Raises StateUnavailable, and ConfigurationError for a URL or a schema that can't be used."""
+    # SQLAlchemy and Alembic take nearly half of the time that a command needs to start, and `init` and `keys` need neither.
+    from sync_worker.adapters.state import StateDatabase
+
     state = await StateDatabase.open(secret(config.state.url))
     try:
         yield state
