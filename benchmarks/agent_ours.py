@@ -28,6 +28,7 @@ from sync_worker.stream.membership import GroupMembership
 from sync_worker.stream.run import run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.testing.memory import MemoryDeadLetters, MemorySource
+from sync_worker.wiring.collector import calm_collector
 
 
 class InstantSink:
@@ -108,6 +109,7 @@ class _Timed(Pipeline):
 
 async def run(servers: str, topic: str, count: int, folder: Path) -> float:
     """Records/s from the first fetch to the last acknowledgement."""
+    calm_collector()
     state = await StateDatabase.open(f"sqlite:///{folder}/state.db")
     index = declaration()
     worker = WorkerSection.model_validate({})

@@ -42,13 +42,10 @@ class Batch:
     size: int = 0
 
     def put(self, document_id: str, entry: Entry) -> None:
-        old = self.entries.get(document_id)
-        if old is not None:
-            self.size -= len(old.line or b"")
-        else:
-            self.size += ENTRY_OVERHEAD
+        old, line = self.entries.get(document_id), entry.line
+        size = ENTRY_OVERHEAD if old is None else -len(old.line or b"")
+        self.size += size if line is None else size + len(line)
         self.entries[document_id] = entry
-        self.size += len(entry.line or b"")
 
     def put_clear(self, entry: Entry) -> None:
         """Every document before it is superseded."""

@@ -189,10 +189,9 @@ class Lane:
         def made(kind: PartKind, document_ids: list[str]) -> Part:
             return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges))
 
-        writes = [
-            made(PartKind.WRITE, [document_id for document_id, _ in group])
-            for group in split_lines(batch.writes(), self._max_payload)
-        ]
+        # A batch's size counts more than its lines, so one that is within the limit is one payload, as nearly all are.
+        groups = [list(batch.writes())] if 0 < batch.size <= self._max_payload else split_lines(batch.writes(), self._max_payload)
+        writes = [made(PartKind.WRITE, [document_id for document_id, _ in group]) for group in groups if group]
         return writes + [made(PartKind.DELETE, group) for group in split_ids(batch.deletes(), self._max_payload)]
 
     async def _send(self, flush: Flush) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from random import Random
 from typing import Any
@@ -250,11 +251,8 @@ class Pipeline:
                 buffer.put_clear(entry)
             else:
                 buffer.put(document_id, entry)
-        counts: dict[str, int] = {}
-        for _, entry in steps:
-            counts[entry.operation.name] = counts.get(entry.operation.name, 0) + 1
-        for operation, count in counts.items():
-            self._telemetry.count("events", count, index=name, operation=operation.lower())
+        for operation, count in Counter(entry.operation for _, entry in steps).items():
+            self._telemetry.count("events", count, index=name, operation=operation.name.lower())
         if translation.snapshot in _SNAPSHOTS and steps:
             lane.saw_snapshot(len(steps), last=False)
         elif steps:

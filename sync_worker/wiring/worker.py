@@ -32,6 +32,7 @@ from sync_worker.stream.membership import GroupMembership
 from sync_worker.stream.run import run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
+from sync_worker.wiring.collector import calm_collector
 
 log = structlog.get_logger(__name__)
 Answer = TypeVar("Answer")
@@ -43,6 +44,7 @@ def run_worker(config: Config) -> int:
     Raises ConfigurationError before anything was consumed.
     """
     configure_logging(config.worker.log_level.value, config.worker.log_format.value)
+    calm_collector()
     return asyncio.run(_run(config))
 
 
