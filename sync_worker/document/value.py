@@ -58,10 +58,14 @@ _DATE_START = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:Z?$|[T ].)").match
 _INFINITIES = {
     "infinity": INFINITY_SECONDS,
     "-infinity": MINUS_INFINITY_SECONDS,
-    # What Debezium's ISO texts make of a date's and a timestamp's infinities (the first was seen on 3.7.0, the others are
-    # the ends of the Java types that it uses).
+    # What Debezium 3.7.0 writes for the infinities of a date (in the stream, then in a snapshot, where the minus is lost) and of
+    # a timestamp without zone. Only timestamptz keeps the words.
+    "+5877611-06-21Z": INFINITY_SECONDS,
     "-5877611-06-22Z": MINUS_INFINITY_SECONDS,
-    "+5881580-07-11Z": INFINITY_SECONDS,
+    "+292278994-08-16Z": INFINITY_SECONDS,
+    "+292269055-12-02Z": MINUS_INFINITY_SECONDS,
+    "+292278994-08-16T23:00:00Z": INFINITY_SECONDS,
+    "-292275055-05-16T23:00:00Z": MINUS_INFINITY_SECONDS,
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
