@@ -245,8 +245,8 @@ class Isolation:
         try:
             settings = await self._index.sink.settings(self._index.uid)
             await scratch.create_index(uid, self._index.id_field, settings)
-        except SinkDenied as denied:
-            log.warning("no scratch index", index=self._index.name, cause=denied.message)
+        except (SinkDenied, SinkRejected) as refused:
+            log.warning("no scratch index", index=self._index.name, cause=refused.message)
             return None
         try:
             if not await self._probe(scratch, uid, settings):
@@ -276,7 +276,7 @@ class Isolation:
         finally:
             try:
                 await scratch.delete_index(uid)
-            except EnvironmentFault as fault:
+            except (EnvironmentFault, SinkRejected) as fault:
                 log.warning("scratch index left behind", uid=uid, cause=fault.message)
 
     async def _probe(self, scratch: AdminSink, uid: str, settings: Mapping[str, object]) -> bool:
