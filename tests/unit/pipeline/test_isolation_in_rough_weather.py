@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
+import pytest
 
 from sync_worker.batch.metadata import WriteMetadata
-from sync_worker.errors import SinkDenied, SinkUnavailable
+from sync_worker.errors import SinkDenied, SinkRejected, SinkUnavailable, SyncWorkerError
 from sync_worker.failure.flood import FloodLimits
+from sync_worker.ports import TaskUid
 from sync_worker.testing.meilisearch.errors import ApiError
 
 from .world import PLACE, World
 
 
-async def test_without_the_right_to_create_an_index_it_bisects_in_place(world: World) -> None:
-    """The scratch key was revoked: slower, and just as exact."""
+@pytest.mark.parametrize(
+    "refusal", [SinkDenied("invalid_api_key"), SinkRejected("400", code="invalid_settings_embedders")], ids=["denied", "rejected"]
+)
+async def test_without_a_scratch_index_it_bisects_in_place(world: World, refusal: SyncWorkerError) -> None:
+    """The scratch key was revoked, or the server does not take the settings: slower, and just as exact."""
     worker = await world.start()
     assert worker.scratch is not None
 
     async def denied(*_: object) -> object:
-        raise SinkDenied("invalid_api_key")
+        raise refusal
 
     worker.scratch.create_index = denied  # type: ignore[method-assign,assignment]
     world.poison("4")
@@ -46,8 +51,10 @@ async def test_a_server_that_dies_while_bisecting_leaves_nothing_decided_wrongly
         return await real_write(uid, ndjson, metadata=metadata)
 
     async def cannot_delete(uid: str) -> None:
-        if uid in died:
+        if uid in died[:1]:
             raise SinkUnavailable("connection refused")
+        if uid in died:
+            raise SinkRejected("400", code="internal")
         await real_delete(uid)
 
     worker.scratch.write = dies  # type: ignore[method-assign,assignment]
@@ -157,7 +164,7 @@ async def test_what_was_applied_beside_an_isolation_is_an_anchor_too(world: Worl
     await worker.deliver()
     await world.acknowledged(1)
     dump = world.double.snapshot()
-    keep, real = [], world.state.save_progress
+    keep: list[int] = []
     world.double.core.batch_fault = lambda tasks: (
         ApiError("internal", "internal: something is wrong.") if tasks[0].uid == keep[0] else None
     )
@@ -172,8 +179,81 @@ async def test_what_was_applied_beside_an_isolation_is_an_anchor_too(world: Worl
     lane = worker.pipeline._lanes["things"]
     lane._settled = lambda: world.double.restore(dump)
     world.double.resume()
-    # The two must not be merged: each is a batch of its own.
     await world.found("sink-lost-memory")
 
     assert world.log.offsets[PLACE] == 1
-    del real
+
+
+@pytest.mark.parametrize("code", ["task_canceled", "task_forgotten"])
+async def test_a_task_that_says_nothing_convicts_nobody(world: World, code: str) -> None:
+    """Canceled or pruned again and again, also when the document is alone: it is sent until the server gives a verdict."""
+    worker = await world.start()
+    left = 5
+
+    def fault(_tasks: Sequence[object]) -> ApiError | None:
+        nonlocal left
+        left -= 1
+        return ApiError(code, "no verdict") if left >= 0 else None
+
+    world.double.core.batch_fault = fault
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert list(world.documents()) == ["1"]
+    assert await world.failures() == []
+
+
+async def test_a_disk_that_fills_up_while_isolating_in_place_convicts_nobody(world: World) -> None:
+    """Isolation holds, and goes on where it was once there is room (invariant 5)."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.poison("3")
+    poison, seen = world.double.core.batch_fault, 0
+    full = ApiError("no_space_left_on_device", "No space left on device (os error 28)")
+
+    def fault(tasks: Sequence[object]) -> ApiError | None:
+        nonlocal seen
+        seen += 1
+        return full if 3 <= seen < 12 else poison(tasks)  # type: ignore[arg-type]
+
+    world.double.core.batch_fault = fault
+    for key in range(1, 9):
+        end = world.change("c", key, name="x", n=key) + 1
+    world.double.pause()
+    await worker.deliver()
+    world.double.resume()
+    await world.acknowledged(end)
+
+    assert [row[0] for row in await world.failures("open")] == ["3"]
+    assert len(world.documents()) == 7
+
+
+async def test_a_neighbour_that_keeps_sending_poison_convicts_nobody(world: World) -> None:
+    """Ours is merged with it each time it is tried: a verdict waits until it was alone in its server batch (protocol 1)."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.poison("99")
+    sink, left = worker.sinks[0], 5
+    real = sink.write
+    neighbour = WriteMetadata("write", "group", "w2", 1, "n", {}).encode()
+
+    async def merged(uid: str, ndjson: bytes, *, metadata: str) -> TaskUid:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return await real(uid, ndjson, metadata=metadata)
+        world.double.pause()
+        task = await real(uid, ndjson, metadata=metadata)
+        await real(uid, b'{"id":99}', metadata=neighbour)
+        world.double.resume()
+        return task
+
+    sink.write = merged  # type: ignore[method-assign]
+    end = world.change("c", 1, name="mine", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert left < 0
+    assert world.documents()["1"]["name"] == "mine"
+    assert await world.failures() == []
