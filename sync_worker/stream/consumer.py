@@ -180,7 +180,9 @@ class RecordBatchConsumer(driver.Consumer):
             self._must_run_for_ever(error)
         except Exception as error:
             self._must_run_for_ever(error)
-            raise
+            # While leaving, aiokafka's tasks end under the fetch: that is no crash, and must not be logged as one.
+            if not self._leaving:
+                raise
         finally:
             self._must_run_for_ever(StreamEndedError("the fetch loop ended"))
 

@@ -21,7 +21,7 @@ from sync_worker.adapters.meilisearch.client import MeilisearchSink
 from sync_worker.adapters.meilisearch.transport import Compress, Timeouts
 from sync_worker.adapters.source.postgres import PostgresSource
 from sync_worker.config import Config, load_config
-from sync_worker.config.model import KafkaSection, MeilisearchSection
+from sync_worker.config.model import ConnectorSection, KafkaSection, MeilisearchSection
 from sync_worker.document.hook import load_hook
 from sync_worker.document.projection import Projector
 from sync_worker.errors import ConfigurationError
@@ -137,6 +137,11 @@ async def opened_state(config: Config) -> AsyncIterator[StateDatabase]:
         await state.close()
 
 
+def retention_ms(section: ConnectorSection) -> int:
+    """How long data topics keep changes, in milliseconds."""
+    return section.retention_days * _DAY_MS
+
+
 def connector_settings(config: Config) -> ConnectorSettings:
     """What the connector's template needs. Raises ConfigurationError for a database URL that libpq does not read."""
     try:
@@ -161,7 +166,7 @@ def connector_settings(config: Config) -> ConnectorSettings:
         bootstrap_servers=config.connector_bootstrap_servers,
         partitions=section.partitions,
         replication_factor=section.replication_factor,
-        retention_ms=section.retention_days * _DAY_MS,
+        retention_ms=retention_ms(section),
         max_message_bytes=section.max_message_bytes,
         heartbeat_interval_ms=section.heartbeat_ms,
         overrides=section.overrides,

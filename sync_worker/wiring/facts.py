@@ -27,7 +27,7 @@ from sync_worker.operations.check.parts import TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
 from sync_worker.operations.keys import WorkerKeys
 from sync_worker.ports import IndexIdentity
-from sync_worker.wiring.build import build_sink, opened_state, secret
+from sync_worker.wiring.build import build_sink, opened_state, retention_ms, secret
 
 _SCRATCH_PROBE = "scratch-probe"
 _RELEASE_S = 20.0
@@ -71,6 +71,16 @@ class Database:
         signals = self._config.signal_topic
         if await self._topics.create(signals, 1, {"cleanup.policy": "delete", "retention.ms": "86400000"}):
             made.append(f"topic {signals}")
+        # Connect would make them with the first record; until then a worker waits for its metadata to notice.
+        section = self._config.connector
+        data_topic = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(retention_ms(section)),
+            "max.message.bytes": str(section.max_message_bytes),
+        }
+        for topic in self._config.topics:
+            if await self._topics.create(topic, section.partitions, data_topic, replication=section.replication_factor):
+                made.append(f"topic {topic}")
         return made
 
     async def _publication_differs(self) -> bool:

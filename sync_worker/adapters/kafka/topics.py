@@ -63,12 +63,12 @@ class KafkaTopics:
             for resource, entries in configured.items()
         }
 
-    async def create(self, topic: str, partitions: int, configuration: Mapping[str, str]) -> bool:
-        """With the brokers' default replication. False where it was there already, whatever its configuration.
+    async def create(self, topic: str, partitions: int, configuration: Mapping[str, str], *, replication: int = -1) -> bool:
+        """Replication -1 is the brokers' default. False where it was there already, whatever its configuration.
 
         Returns once a broker shows the topic: the controller confirms it earlier.
         """
-        new = NewTopic(topic, num_partitions=partitions, replication_factor=-1, config=dict(configuration))
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=replication, config=dict(configuration))
         made = await self._admin.ask(
             lambda client: client.create_topics([new], operation_timeout=ANSWER_S, request_timeout=ANSWER_S),
             f"creating the topic {topic}",
