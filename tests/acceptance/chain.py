@@ -472,6 +472,9 @@ class Site:
         for worker in self.workers[-3:]:
             alive = worker.process.poll() is None
             said.append(f"-- {worker.log.name}: {worker.readyz() if alive else worker.process.returncode}\n{worker.tail(12)}")
+        with suppress(psycopg.Error):
+            for failure in self.failures()[-5:]:
+                said.append(f"failed: {failure['index_name']} {failure['document_id']} {failure['code']}: {failure['message']}")
         return "\n".join(said)
 
     def wait_for_marker(self, within_s: float) -> None:
