@@ -7,7 +7,6 @@ value while pytest runs (this module is then a plugin of pytest); no source is c
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,19 +36,19 @@ _PIPELINE = "tests/unit/pipeline"
 
 @dataclass(frozen=True)
 class Guard:
-    """What it protects, how it is taken out, and where its test is to be found."""
+    """What it protects, how it is taken out, and which test misses it."""
 
     rule: str
     take_out: Callable[[], None]
-    tests: str
+    test: str
 
 
 GUARDS: dict[str, Guard] = {}
 
 
-def guard(rule: str, tests: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def guard(rule: str, test: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     def listed(take_out: Callable[[], None]) -> Callable[[], None]:
-        GUARDS[take_out.__name__.replace("_", "-")] = Guard(rule, take_out, tests)
+        GUARDS[take_out.__name__.replace("_", "-")] = Guard(rule, take_out, test)
         return take_out
 
     return listed
@@ -67,12 +66,15 @@ async def nothing_async(*_: Any, **__: Any) -> None:
     pass
 
 
-@guard("invariant 1", f"{_PIPELINE}/test_stream_reaches_the_index.py")
+@guard("invariant 1", f"{_PIPELINE}/test_stream_reaches_the_index.py::test_nothing_is_acknowledged_before_it_is_applied")
 def applied_before_acknowledged() -> None:
     put(Batch, "add_span", lambda self, span: self.cover(span.partition, span.first, span.next_offset - 1))
 
 
-@guard("invariant 1", "tests/unit/progress")
+@guard(
+    "invariant 1",
+    "tests/unit/progress/test_offsets_are_acknowledged_in_order.py::test_what_finishes_first_waits_for_what_came_first",
+)
 def acknowledged_in_order() -> None:
     def advance(self: Ledger) -> bool:
         done = [span.next_offset for span in self._spans if span.holders == 0]
@@ -82,12 +84,12 @@ def acknowledged_in_order() -> None:
     put(Ledger, "advance", advance)
 
 
-@guard("invariant 1", f"{_PIPELINE}/test_faults_of_the_environment.py")
+@guard("invariant 1", f"{_PIPELINE}/test_faults_of_the_environment.py::test_dead_letters_that_cannot_be_delivered_hold")
 def recorded_before_acknowledged() -> None:
     put(Quarantine, "record", nothing_async)
 
 
-@guard("invariant 2", f"{_PIPELINE}/test_poison_costs_one_document.py")
+@guard("invariant 2", f"{_PIPELINE}/test_poison_costs_one_document.py::test_isolation_behind_a_later_flush_writes_nothing_old")
 def isolation_leaves_out_what_is_newer() -> None:
     real = Lane._isolate_what_failed
 
@@ -101,7 +103,7 @@ def isolation_leaves_out_what_is_newer() -> None:
     put(Lane, "_isolate_what_failed", isolate)
 
 
-@guard("invariant 4", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard("invariant 4", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_what_fails_as_a_new_document_may_pass_as_an_update")
 def scratch_only_suspects() -> None:
     async def convict(self: Isolation, document_id: str) -> None:
         entry = self.pool.pop(document_id, None)
@@ -111,37 +113,42 @@ def scratch_only_suspects() -> None:
     put(Isolation, "_alone", convict)
 
 
-@guard("invariant 5", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard(
+    "invariant 5",
+    f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_a_disk_that_fills_up_while_isolating_in_place_convicts_nobody",
+)
 def a_full_disk_holds() -> None:
     POLICIES["no_space_left_on_device"] = POLICIES["invalid_document_id"]
 
 
-@guard("invariant 5", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard("invariant 5", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_a_task_that_says_nothing_convicts_nobody")
 def a_canceled_task_is_sent_again() -> None:
     POLICIES["task_canceled"] = POLICIES["invalid_document_id"]
 
 
-@guard("invariant 5", f"{_PIPELINE}/test_poison_costs_one_document.py")
+@guard("invariant 5", f"{_PIPELINE}/test_poison_costs_one_document.py::test_a_flood_of_failures_holds_instead_of_dead_lettering")
 def floods_hold() -> None:
     put(FloodGuard, "observe", nothing)
 
 
-@guard("invariant 5", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard("invariant 5", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_a_flood_that_was_looked_at_is_let_through")
 def a_flood_is_let_through_once_cleared() -> None:
     put(Isolation, "_count", lambda self, failed, passed, cause: self._guard(failed, passed, cause.code))
 
 
-@guard("invariant 6", f"{_PIPELINE}/test_faults_of_the_environment.py")
+@guard("invariant 6", f"{_PIPELINE}/test_faults_of_the_environment.py::test_a_lost_answer_is_not_sent_twice")
 def a_lost_request_is_looked_for() -> None:
     put(Writer, "_find", nothing_async)
 
 
-@guard("invariant 7", f"{_PIPELINE}/test_work_that_waits.py")
+@guard("invariant 7", f"{_PIPELINE}/test_work_that_waits.py::test_memory_is_bounded_while_the_server_is_away")
 def memory_is_bounded() -> None:
     put(Pipeline, "_room", nothing_async)
 
 
-@guard("protocol 1", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard(
+    "protocol 1", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_a_neighbour_that_keeps_sending_poison_convicts_nobody"
+)
 def a_verdict_needs_solitude() -> None:
     async def alone(*_: Any) -> int:
         return 1
@@ -149,7 +156,7 @@ def a_verdict_needs_solitude() -> None:
     put(MeilisearchSink, "tasks_in_batch", alone)
 
 
-@guard("protocol 1", f"{_PIPELINE}/test_faults_of_the_environment.py")
+@guard("protocol 1", f"{_PIPELINE}/test_faults_of_the_environment.py::test_a_server_that_fails_everything_as_internal_holds")
 def internal_convicts_only_on_a_healthy_server() -> None:
     async def healthy(*_: Any) -> bool:
         return True
@@ -158,22 +165,24 @@ def internal_convicts_only_on_a_healthy_server() -> None:
     put(Isolation, "_probe", healthy)
 
 
-@guard("protocol 2", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py")
+@guard(
+    "protocol 2", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py::test_revoked_while_the_letter_is_on_its_way_no_row_is_inserted"
+)
 def only_the_owner_records() -> None:
     put(Quarantine, "_raise_unless", staticmethod(nothing))
 
 
-@guard("protocol 2", f"{_PIPELINE}/test_failed_work_is_superseded.py")
+@guard("protocol 2", f"{_PIPELINE}/test_failed_work_is_superseded.py::test_a_later_change_supersedes")
 def a_newer_change_supersedes() -> None:
     put(Quarantine, "supersede", nothing_async)
 
 
-@guard("protocol 2", f"{_PIPELINE}/test_failed_work_is_superseded.py")
+@guard("protocol 2", f"{_PIPELINE}/test_failed_work_is_superseded.py::test_open_failures_are_known_after_a_restart")
 def open_failures_are_loaded() -> None:
     put(FailureMemory, "load", nothing)
 
 
-@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py")
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_zombies_write_is_undone")
 def late_writes_are_looked_for_while_owning() -> None:
     async def blind(_index: Any, journal: Journal, *_: Any) -> Sighting:
         return Sighting(min(journal.scanned.values()))
@@ -181,7 +190,7 @@ def late_writes_are_looked_for_while_owning() -> None:
     put(keeper, "while_owning", blind)
 
 
-@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py")
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_late_write_between_two_owners_is_undone")
 def late_writes_are_looked_for_at_the_assignment() -> None:
     real = at_assignment
 
@@ -193,7 +202,7 @@ def late_writes_are_looked_for_at_the_assignment() -> None:
     put(prepare, "at_assignment", blind)
 
 
-@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py")
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_zombies_write_is_undone")
 def late_writes_are_undone_up_to_the_present() -> None:
     real = newest_of
 
@@ -203,7 +212,9 @@ def late_writes_are_undone_up_to_the_present() -> None:
     put(keeper, "newest_of", short)
 
 
-@guard("protocol 5", f"{_PIPELINE}/test_what_is_known_at_an_assignment.py")
+@guard(
+    "protocol 5", f"{_PIPELINE}/test_what_is_known_at_an_assignment.py::test_the_watermark_waits_until_the_late_write_is_undone"
+)
 def the_watermark_waits_for_repairs() -> None:
     real = Journal.watermark
 
@@ -214,12 +225,15 @@ def the_watermark_waits_for_repairs() -> None:
     put(Journal, "watermark", early)
 
 
-@guard("protocol 6", f"{_PIPELINE}/test_late_writes_are_undone.py")
+@guard("protocol 6", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_worker_that_lost_its_partition_writes_nothing")
 def ownership_is_checked_before_a_write() -> None:
     put(Writer, "owns", lambda *_: True)
 
 
-@guard("protocol 7", f"{_PIPELINE}/test_what_is_known_at_an_assignment.py")
+@guard(
+    "protocol 7",
+    f"{_PIPELINE}/test_what_is_known_at_an_assignment.py::test_a_replay_of_unacknowledged_writes_shows_nothing_older",
+)
 def a_replay_goes_out_in_one_flush() -> None:
     real = Lane.open
 
@@ -231,7 +245,10 @@ def a_replay_goes_out_in_one_flush() -> None:
     put(Lane, "open", ungated)
 
 
-@guard("protocol 7", f"{_PIPELINE}/test_what_is_known_at_an_assignment.py")
+@guard(
+    "protocol 7",
+    f"{_PIPELINE}/test_what_is_known_at_an_assignment.py::test_a_replay_of_a_commit_that_was_lost_shows_nothing_older",
+)
 def a_lost_commit_is_replayed_in_one_flush() -> None:
     real = prepare.Preparation._position
 
@@ -241,12 +258,12 @@ def a_lost_commit_is_replayed_in_one_flush() -> None:
     put(prepare.Preparation, "_position", forgetful)
 
 
-@guard("protocol 8", f"{_PIPELINE}/test_events_of_every_kind.py")
+@guard("protocol 8", f"{_PIPELINE}/test_events_of_every_kind.py::test_an_unavailable_column_is_fetched_from_the_source")
 def partial_rows_are_completed() -> None:
     put(fill, "incomplete", lambda *_: False)
 
 
-@guard("protocol 9", f"{_PIPELINE}/test_truncate.py")
+@guard("protocol 9", f"{_PIPELINE}/test_truncate.py::test_it_clears_in_order")
 def a_clear_supersedes_what_came_before() -> None:
     def put_clear(self: Batch, entry: Any) -> None:
         self.clear = entry
@@ -254,37 +271,47 @@ def a_clear_supersedes_what_came_before() -> None:
     put(Batch, "put_clear", put_clear)
 
 
-@guard("protocol 9", f"{_PIPELINE}/test_truncate.py")
+@guard("protocol 9", f"{_PIPELINE}/test_truncate.py::test_it_closes_older_failures")
 def a_clear_closes_older_failures() -> None:
     put(Quarantine, "supersede_all", nothing_async)
 
 
-@guard("protocol 9", f"{_PIPELINE}/test_truncate.py")
+@guard("protocol 9", f"{_PIPELINE}/test_truncate.py::test_over_several_partitions_it_leaves_a_finding")
 def a_clear_over_partitions_leaves_a_finding() -> None:
     put(Pipeline, "_before_clear", nothing_async)
 
 
-@guard("protocol 13", f"{_PIPELINE}/test_identity_of_sink_and_log.py")
+@guard(
+    "protocol 13",
+    f"{_PIPELINE}/test_identity_of_sink_and_log.py::test_a_restored_dump_is_noticed_before_the_next_acknowledgement",
+)
 def the_anchor_is_verified() -> None:
     put(prepare.Preparation, "anchor_problem", nothing_async)
 
 
-@guard("protocol 13", f"{_PIPELINE}/test_isolation_in_rough_weather.py")
+@guard(
+    "protocol 13", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_what_was_applied_beside_an_isolation_is_an_anchor_too"
+)
 def the_anchor_moves_with_every_applied_write() -> None:
     put(Journal, "applied", nothing)
 
 
-@guard("protocol 14", f"{_PIPELINE}/test_identity_of_sink_and_log.py")
+@guard("protocol 14", f"{_PIPELINE}/test_identity_of_sink_and_log.py::test_a_topic_made_anew_holds")
 def a_replaced_log_is_objected_to() -> None:
     put(prepare, "objection", nothing)
 
 
-@guard("rebalance", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py")
+@guard(
+    "rebalance", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py::test_a_flush_in_flight_is_not_acknowledged_by_its_former_owner"
+)
 def what_was_revoked_is_dropped() -> None:
     put(Batch, "drop", nothing)
 
 
-@guard("rebalance", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py")
+@guard(
+    "rebalance",
+    f"{_PIPELINE}/test_a_rebalance_in_the_middle.py::test_a_rest_of_an_old_generation_takes_nothing_of_the_new_one_along",
+)
 def an_old_generations_rest_leaves_the_new_buffer() -> None:
     real = Lane._abandon
 
@@ -295,7 +322,10 @@ def an_old_generations_rest_leaves_the_new_buffer() -> None:
     put(Lane, "_abandon", everything)
 
 
-@guard("rebalance", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py")
+@guard(
+    "rebalance",
+    f"{_PIPELINE}/test_a_rebalance_in_the_middle.py::test_a_preparation_that_ends_after_its_revocation_changes_nothing",
+)
 def a_late_preparation_changes_nothing() -> None:
     real = Pipeline._open
 
@@ -306,7 +336,7 @@ def a_late_preparation_changes_nothing() -> None:
     put(Pipeline, "_open", unaware)
 
 
-@guard("dead letters", f"{_PIPELINE}/test_work_that_waits.py")
+@guard("dead letters", f"{_PIPELINE}/test_work_that_waits.py::test_rows_that_cannot_be_stored_do_not_fill_the_dead_letters")
 def a_letter_is_delivered_once() -> None:
     real = Quarantine.record
 
@@ -322,23 +352,30 @@ def pytest_configure() -> None:
     GUARDS[os.environ[_WITHOUT]].take_out()
 
 
-def noticed_by(name: str) -> str | None:
-    """The first test that fails without the guard."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "tests.guards", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, GUARDS[name].tests], env=os.environ | {_WITHOUT: name}, capture_output=True, text=True, timeout=300
-    )
-    found = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
-    return found.group(1) if found else None
+_PYTEST = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
+
+
+def fails_without(name: str) -> bool:
+    """Whether the guard's test fails once the guard is gone, having passed right before."""
+    test = GUARDS[name].test
+    for _ in range(2):
+        with_guard = subprocess.run([*_PYTEST, test], capture_output=True, text=True, timeout=300)
+        without = subprocess.run(
+            [*_PYTEST, "-p", "tests.guards", test], env=os.environ | {_WITHOUT: name}, capture_output=True, text=True, timeout=300
+        )
+        if with_guard.returncode == 0:
+            return without.returncode == 1
+    raise SystemExit(f"{test} fails although every guard is in its place:\n{with_guard.stdout}")
 
 
 def main(names: list[str]) -> int:
     wanted = names or list(GUARDS)
     unnoticed = 0
     with ThreadPoolExecutor(2) as pool:
-        for name, test in zip(wanted, pool.map(noticed_by, wanted), strict=True):
-            unnoticed += test is None
-            print(f"{GUARDS[name].rule:<13}{name:<52}{test or 'NOBODY NOTICED'}", flush=True)
+        for name, noticed in zip(wanted, pool.map(fails_without, wanted), strict=True):
+            unnoticed += not noticed
+            test = GUARDS[name].test.rpartition("/")[2] if noticed else "NOBODY NOTICED"
+            print(f"{GUARDS[name].rule:<13}{name:<52}{test}", flush=True)
     print(f"{len(wanted) - unnoticed} of {len(wanted)} guards are missed when they are gone")
     return 1 if unnoticed else 0
 
