@@ -37,6 +37,17 @@ class Translation:
     since_ms: int | None = None
 
 
+class _Run:
+    """Records of one partition on their way into one `result`."""
+
+    def __init__(self, partition: TopicPartition, topic_id: str, indexes: Sequence[Index]) -> None:
+        self.partition = partition
+        self.topic_id = topic_id
+        self.indexes = indexes
+        self.result = Translation(steps={index.name: [] for index in indexes})
+        self.ways = [(index, index.table, index.projector.project, self.result.steps[index.name]) for index in indexes]
+
+
 class Translator:
     """Decodes, completes and projects records for the indexes of their table."""
 
@@ -48,41 +59,55 @@ class Translator:
         self, records: Sequence[Record], partition: TopicPartition, topic_id: str, indexes: Sequence[Index]
     ) -> Translation:
         """Raises SourceUnavailable when rows have to be fetched and can't be; nothing of a record escapes."""
-        result = Translation(steps={index.name: [] for index in indexes})
-        changes: list[tuple[Record, Change]] = []
-        lacking = False
         columns = {column for index in indexes for column in index.projector.columns}
-        for number, record in enumerate(records, 1):
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            try:
-                change = decode(record)
-            except DecodeError as error:
-                result.failures.extend(
-                    (self._failure(index, record, partition, topic_id, None, None, error), record) for index in indexes
-                )
-                continue
-            if change is None or change.operation is Operation.MESSAGE:
-                continue
-            changes.append((record, change))
-            lacking = lacking or (bool(change.unavailable) and fill.incomplete(change, columns))
-        whole: Sequence[Change | None] = [change for _, change in changes]
-        if lacking:
-            whole, unreadable = await self._complete([change for _, change in changes], columns)
-            for position, reason in unreadable.items():
-                record = changes[position][0]
-                result.failures.extend(
-                    (self._failure(index, record, partition, topic_id, None, None, reason), record) for index in indexes
-                )
-        for number, ((record, _), completed) in enumerate(zip(changes, whole, strict=True), 1):
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            if completed is not None:
-                self._project(completed, record, partition, topic_id, indexes, result)
-        if changes:
-            result.snapshot = changes[-1][1].snapshot
-            result.since_ms = changes[0][1].source_ms
-        return result
+        run = _Run(partition, topic_id, indexes)
+        for start in range(0, len(records), _YIELD_EVERY):
+            for record in records[start : start + _YIELD_EVERY]:
+                change = self._decoded(record, run)
+                if change is None:
+                    continue
+                if change.unavailable and fill.incomplete(change, columns):
+                    return await self._translate_lacking(records, _Run(partition, topic_id, indexes), columns)
+                self._project(change, record, run)
+            await asyncio.sleep(0)
+        return run.result
+
+    async def _translate_lacking(self, records: Sequence[Record], run: _Run, columns: set[str]) -> Translation:
+        """From the start, with all changes at hand before the first is projected: what one lacks, another may have."""
+        decoded: list[tuple[Record, Change]] = []
+        for start in range(0, len(records), _YIELD_EVERY):
+            for record in records[start : start + _YIELD_EVERY]:
+                if (change := self._decoded(record, run)) is not None:
+                    decoded.append((record, change))
+            await asyncio.sleep(0)
+        whole, unreadable = await self._complete([change for _, change in decoded], columns)
+        for position, reason in unreadable.items():
+            self._fail_everywhere(decoded[position][0], run, reason)
+        for start in range(0, len(decoded), _YIELD_EVERY):
+            stop = start + _YIELD_EVERY
+            for (record, _), completed in zip(decoded[start:stop], whole[start:stop], strict=True):
+                if completed is not None:
+                    self._project(completed, record, run)
+            await asyncio.sleep(0)
+        return run.result
+
+    def _decoded(self, record: Record, run: _Run) -> Change | None:
+        """What the record says; None where it says nothing, or what can't be read, which becomes a failure."""
+        try:
+            change = decode(record)
+        except DecodeError as error:
+            self._fail_everywhere(record, run, error)
+            return None
+        if change is None or change.operation is Operation.MESSAGE:
+            return None
+        result = run.result
+        if result.since_ms is None:
+            result.since_ms = change.source_ms
+        result.snapshot = change.snapshot
+        return change
+
+    def _fail_everywhere(self, record: Record, run: _Run, reason: RecordError) -> None:
+        run.result.failures.extend((self._failure(index, record, run, None, None, reason), record) for index in run.indexes)
 
     async def _complete(
         self, changes: Sequence[Change], columns: set[str]
@@ -107,34 +132,24 @@ class Translator:
             whole[position] = None
         return whole, unreadable
 
-    def _project(
-        self,
-        change: Change,
-        record: Record,
-        partition: TopicPartition,
-        topic_id: str,
-        indexes: Sequence[Index],
-        result: Translation,
-    ) -> None:
-        for index in indexes:
-            if index.table != change.table:
+    def _project(self, change: Change, record: Record, run: _Run) -> None:
+        for index, table, project, steps in run.ways:
+            if table != change.table:
                 continue
             try:
-                action = index.projector.project(change)
+                action = project(change)
             except RecordError as error:
-                document_id = self._document_id(index, change.key)
-                failure = self._failure(index, record, partition, topic_id, document_id, change, error)
-                result.failures.append((failure, record))
+                failure = self._failure(index, record, run, self._document_id(index, change.key), change, error)
+                run.result.failures.append((failure, record))
                 continue
-            entry = Entry(None, partition, record.offset, change.source_ms, change.operation)
-            if isinstance(action, Write):
+            entry = Entry(None, run.partition, record.offset, change.source_ms, change.operation)
+            if type(action) is Write:
                 entry.line = action.line
-                result.steps[index.name].append((action.document_id, entry))
-            elif isinstance(action, Clear):
-                if index.truncate != "ignore":
-                    result.steps[index.name].append((None, entry))
-            else:
-                result.steps[index.name].append((action.document_id, entry))
+                steps.append((action.document_id, entry))
+            elif not isinstance(action, Clear):
+                steps.append((action.document_id, entry))
+            elif index.truncate != "ignore":
+                steps.append((None, entry))
 
     def _document_id(self, index: Index, key: Mapping[str, object]) -> str | None:
         try:
@@ -146,8 +161,7 @@ class Translator:
         self,
         index: Index,
         record: Record,
-        partition: TopicPartition,
-        topic_id: str,
+        run: _Run,
         document_id: str | None,
         change: Change | None,
         error: RecordError,
@@ -166,8 +180,8 @@ class Translator:
             code=error.code,
             message=error.message[:4096],
             retryable=reason is not ReasonClass.DECODE,
-            topic_id=topic_id,
-            partition=partition,
+            topic_id=run.topic_id,
+            partition=run.partition,
             offset=record.offset,
             source_ms=change.source_ms if change else record.timestamp,
             failed_at=self._clock.now(),
