@@ -82,16 +82,12 @@ class Server:
         """One field of one document as readers see it now."""
         return self._asked("GET", f"/indexes/{uid}/documents/{document_id}?fields={field}")[field]
 
-    def hits(self, uid: str, condition: str) -> int:
-        """How many documents match the filter: what a searcher sees."""
-        return int(self._asked("POST", f"/indexes/{uid}/search", {"filter": condition, "hitsPerPage": 1, "page": 1})["totalHits"])
+    def matching(self, uid: str, condition: str) -> int:
+        """How many documents match the filter, as readers see the index now."""
+        return int(self._asked("POST", f"/indexes/{uid}/documents/fetch", {"filter": condition, "limit": 1})["total"])
 
     def task(self, task_uid: int) -> Mapping[str, Any]:
         return dict(self._asked("GET", f"/tasks/{task_uid}"))
-
-    def batches(self, uid: str) -> Sequence[Mapping[str, Any]]:
-        """The server batches of this index, oldest first."""
-        return list(self._asked("GET", f"/batches?indexUids={uid}&limit=200&reverse=true")["results"])
 
     def patch_settings(self, uid: str, settings: Mapping[str, Any]) -> None:
         self.applied(self._asked("PATCH", f"/indexes/{uid}/settings", settings)["taskUid"])
