@@ -301,9 +301,7 @@ def a_replaced_log_is_objected_to() -> None:
     put(prepare, "objection", nothing)
 
 
-@guard(
-    "rebalance", f"{_PIPELINE}/test_a_rebalance_in_the_middle.py::test_a_flush_in_flight_is_not_acknowledged_by_its_former_owner"
-)
+@guard("rebalance", "tests/unit/batch/test_what_one_flush_holds.py::test_dropping_a_partition_leaves_the_others")
 def what_was_revoked_is_dropped() -> None:
     put(Batch, "drop", nothing)
 
