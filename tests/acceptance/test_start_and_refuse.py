@@ -78,7 +78,8 @@ unknown = 1
     said = worker.log.read_text()
     for word in ("public.things", "txt", "unknown", "drain_s"):
         assert word in said, said
-    groups = site.admin().list_consumer_groups().result(10).valid
+    admin = site.admin()
+    groups = admin.list_consumer_groups().result(10).valid
     assert site.name not in {group.group_id for group in groups}
 
 
