@@ -11,6 +11,9 @@ from sync_worker.progress.ledger import Span
 ENTRY_OVERHEAD = 300
 """Bytes of memory that an entry costs beside its line: id, objects, table slots."""
 
+SPAN_OVERHEAD = 250
+"""Bytes of memory that a span costs: one document that changes all day long leaves one entry, but many spans."""
+
 
 @dataclass(slots=True)
 class Entry:
@@ -50,7 +53,7 @@ class Batch:
     def put_clear(self, entry: Entry) -> None:
         """Every document before it is superseded."""
         self.entries.clear()
-        self.size = 0
+        self.size = SPAN_OVERHEAD * len(self.spans)
         self.clear = entry
 
     def cover(self, partition: TopicPartition, first: int, last: int) -> None:
@@ -61,18 +64,20 @@ class Batch:
         """Hold the span until this batch is done."""
         span.hold()
         self.spans.append(span)
+        self.size += SPAN_OVERHEAD
         if span.next_offset > span.first:
             self.cover(span.partition, span.first, span.next_offset - 1)
 
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget what came from these partitions: they belong to somebody else now."""
         self.entries = {key: entry for key, entry in self.entries.items() if entry.partition not in partitions}
-        self.size = sum(ENTRY_OVERHEAD + len(entry.line or b"") for entry in self.entries.values())
         if self.clear is not None and self.clear.partition in partitions:
             self.clear = None
         for partition in partitions:
             self.ranges.pop(partition, None)
         self.spans = [span for span in self.spans if span.partition not in partitions]
+        lines = sum(len(entry.line or b"") for entry in self.entries.values())
+        self.size = lines + ENTRY_OVERHEAD * len(self.entries) + SPAN_OVERHEAD * len(self.spans)
 
     def release(self) -> None:
         """Let go of the spans: everything of them in this batch is applied, superseded, or recorded."""

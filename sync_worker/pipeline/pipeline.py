@@ -209,6 +209,11 @@ class Pipeline:
             fits = total < self._limits.in_flight_bytes
             if all(lane.size < share or (fits and not self._stuck(lane)) for lane in lanes):
                 return
+            for lane in lanes:
+                # A lane that waits for the end of a replay and may take no more would wait for ever.
+                if lane.replay_until and lane.index.name not in self._holds:
+                    lane.replay_until.clear()
+                    lane.wake()
             await self._clock.sleep(0.02)
 
     def _stuck(self, lane: Lane) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_worker.batch.coalesce import ENTRY_OVERHEAD, Batch, Entry
+from sync_worker.batch.coalesce import ENTRY_OVERHEAD, SPAN_OVERHEAD, Batch, Entry
 from sync_worker.batch.metadata import WriteMetadata, parse_metadata
 from sync_worker.batch.payload import split_ids, split_lines
 from sync_worker.change.model import Operation, TopicPartition
@@ -59,7 +59,7 @@ def test_dropping_a_partition_leaves_the_others() -> None:
     assert list(batch.entries) == ["c"]
     assert batch.clear is None
     assert batch.ranges == {P1: (0, 3)}
-    assert batch.size == ENTRY_OVERHEAD + 3
+    assert batch.size == ENTRY_OVERHEAD + 3 + SPAN_OVERHEAD
     batch.release()
     assert [span.holders for span in spans] == [2, 1]
 
@@ -119,3 +119,17 @@ def test_metadata_comes_back_as_it_went(
 def test_what_is_not_ours_is_not_taken_for_ours(text: str | None) -> None:
     """Anybody may send any metadata."""
     assert parse_metadata(text) is None
+
+
+def test_spans_count_as_memory() -> None:
+    """One document that changes all through an outage leaves one entry, but as many spans as changes (invariant 7)."""
+    batch = Batch()
+    place = TopicPartition("t", 0)
+    ledger = Ledger(place, 0)
+    for offset in range(1_000):
+        batch.put("1", Entry(b"{}", place, offset, 0, Operation.UPDATE))
+        batch.add_span(ledger.take(offset, offset + 1))
+
+    assert batch.size > 1_000 * 200
+    batch.drop([place])
+    assert batch.size == 0
