@@ -207,7 +207,7 @@ def late_writes_are_undone_up_to_the_present() -> None:
     real = newest_of
 
     async def short(late: Any, index: Any, topic_id: str, _position: int, **more: Any) -> Any:
-        return await real(late, index, topic_id, late.high + 1, **more)
+        return await real(late, index, topic_id, max(write.high for write in late) + 1, **more)
 
     put(keeper, "newest_of", short)
 

@@ -95,23 +95,34 @@ class Keeper:
         sighting = await while_owning(index, journal, self._worker, generations)
         if sighting.foreign is not None:
             await self.report_foreign(index.name, sighting.foreign)
-        for late in sighting.late:
-            if (late.uid, late.partition) not in journal.mending:
-                await self.mend(lane, mine[late.partition], late)
+        for place, partition in mine.items():
+            new = [late for late in sighting.late if late.partition == place and (late.uid, place) not in journal.mending]
+            await self.mend(lane, partition, new)
         for place, partition in mine.items():
             if not partition.dropped:
                 journal.scanned[place] = max(journal.scanned[place], sighting.scanned)
 
-    async def mend(self, lane: Lane, partition: Partition, late: LateWrite) -> None:
-        """Undo one late write: put the newest of everything that it covered into the lane."""
-        index = lane.index
-        self._telemetry.count("late_writes_found", index=index.name)
+    async def mend(self, lane: Lane, partition: Partition, found: Sequence[LateWrite]) -> None:
+        """Undo late writes of one partition: put the newest of everything that they covered into the lane."""
+        if not found:
+            return
+        index, journal = lane.index, self._journals[lane.index.name]
+        self._telemetry.count("late_writes_found", len(found), index=index.name)
         log.warning(
-            "late write", index=index.name, task=late.uid, partition=late.partition.partition, low=late.low, high=late.high
+            "late writes",
+            index=index.name,
+            partition=partition.place.partition,
+            tasks=[write.uid for write in found[:10]],
+            count=len(found),
+            low=min(write.low for write in found),
+            high=max(write.high for write in found),
         )
-        if late.clear:
-            problem = lost_memory(index.name, f"task {late.uid} cleared the index behind this worker's back")
-            await self._preparation.unless_accepted(index.name, problem)
+        for write in found:
+            if write.clear:
+                problem = lost_memory(index.name, f"task {write.uid} cleared the index behind this worker's back")
+                await self._preparation.unless_accepted(index.name, problem)
+        late = [write for write in found if not write.clear]
+        if not late:
             return
         async with partition.lock:
             if partition.dropped or partition.ledger is None:
@@ -122,15 +133,15 @@ class Keeper:
                 return
             if mended.gone is not None:
                 await self._report_unmended(index.name, late, mended.gone)
-            span = Span(late.partition, late.low, late.low)
             for document_id, entry in mended.entries.items():
                 lane.buffer.put(document_id, entry)
-                lane.buffer.cover(late.partition, entry.offset, entry.offset)
+                lane.buffer.cover(partition.place, entry.offset, entry.offset)
             if mended.entries:
+                span = Span(partition.place, position, position)
                 lane.buffer.add_span(span)
-                self._journals[index.name].mending[late.uid, late.partition] = span
+                journal.mending.update({(write.uid, partition.place): span for write in late})
                 lane.arrived()
-        self._telemetry.count("late_writes_mended", index=index.name)
+        self._telemetry.count("late_writes_mended", len(late), index=index.name)
 
     async def _prove_identity(self, lane: Lane) -> None:
         """Nothing is acknowledged that the server has forgotten: the old anchor and the new one must both be known."""
@@ -172,14 +183,14 @@ class Keeper:
             )
         )
 
-    async def _report_unmended(self, index: str, late: LateWrite, gone: int) -> None:
+    async def _report_unmended(self, index: str, late: Sequence[LateWrite], gone: int) -> None:
         now = self._clock.now()
         await self._state.add_finding(
             Finding(
                 kind="late-write-not-undone",
                 subject=index,
-                evidence=f"task {late.uid} covers offsets from {gone} on, which the log no longer holds",
-                doubt=f"documents of {index} that were changed at offsets {late.low} to {late.high}",
+                evidence=f"tasks {[write.uid for write in late]} cover offsets from {gone} on, which the log no longer holds",
+                doubt=f"documents of {index} that were changed at offsets {gone} to {max(write.high for write in late)}",
                 remedy=f"Fill the index again, then: sync-worker findings clear late-write-not-undone {index} --reason …",
                 blocking=False,
                 first_seen=now,

@@ -6,10 +6,13 @@ table is taken, so that what was read is the newest that this worker knows.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from sync_worker.batch.coalesce import Entry
-from sync_worker.change.model import Operation, TopicPartition
+from sync_worker.change.model import Operation, Record, TopicPartition
 from sync_worker.pipeline.model import Index
 from sync_worker.pipeline.scan import LateWrite
 from sync_worker.pipeline.translate import Translator
@@ -28,21 +31,44 @@ class Mended:
     gone: int | None = None
 
 
-async def newest_of(late: LateWrite, index: Index, topic_id: str, position: int, *, log: Log, translator: Translator) -> Mended:
-    """Raises LogUnavailable, SourceUnavailable. `position`: everything below was taken."""
-    partition: TopicPartition = late.partition
+async def newest_of(
+    late: Sequence[LateWrite], index: Index, topic_id: str, position: int, *, log: Log, translator: Translator
+) -> Mended:
+    """One reading for all late writes of one partition. Raises LogUnavailable, SourceUnavailable.
+
+    Args:
+        position: everything below was taken.
+    """
+    partition: TopicPartition = late[0].partition
+    low = min(write.low for write in late)
     (start, _) = (await log.bounds([partition]))[partition]
-    mended = Mended({}, gone=late.low if late.low < start else None)
-    async for records in log.read(partition, max(late.low, start), position):
+    mended = Mended({}, gone=low if low < start else None)
+    ranges = merged((write.low, write.high) for write in late)
+
+    def is_covered(record: Record) -> bool:
+        place = bisect_right(ranges, (record.offset, position)) - 1
+        return place >= 0 and record.offset <= ranges[place][1]
+
+    async for records in log.read(partition, max(low, start), position):
         # Apart, because a change that lacks columns is passed over where a later one of its key is at hand: a document whose
-        # only change in the late write's range is such a one would look as if the late write had not touched it.
-        covered = [record for record in records if record.offset <= late.high]
-        for run in (covered, records[len(covered) :]):
-            translation = await translator.translate(run, partition, topic_id, [index])
+        # only change in a late write's range is such a one would look as if the late write had not touched it.
+        for covered, run in groupby(records, is_covered):
+            translation = await translator.translate(list(run), partition, topic_id, [index])
             for document_id, entry in translation.steps[index.name]:
                 if document_id is None:
                     for known, old in mended.entries.items():
                         mended.entries[known] = Entry(None, partition, entry.offset, old.source_ms, Operation.TRUNCATE)
-                elif entry.offset <= late.high or document_id in mended.entries:
+                elif covered or document_id in mended.entries:
                     mended.entries[document_id] = entry
     return mended
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same offsets as disjoint ranges, ascending; both ends count."""
+    result: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if result and low <= result[-1][1] + 1:
+            result[-1] = (result[-1][0], max(result[-1][1], high))
+        else:
+            result.append((low, high))
+    return result

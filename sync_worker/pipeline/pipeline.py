@@ -381,12 +381,12 @@ class Pipeline:
                     lambda name=name, task=foreign: keeper.report_foreign(name, task),  # type: ignore[misc]
                     wanted=lambda: not partition.dropped,
                 )
-            for late in prepared.sightings[lane.index.name].late:
-                await self._patience.persist(
-                    partition.subject,
-                    lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]
-                    wanted=lambda: not partition.dropped,
-                )
+            late = prepared.sightings[lane.index.name].late
+            await self._patience.persist(
+                partition.subject,
+                lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]
+                wanted=lambda: not partition.dropped,
+            )
 
     # Keeping
 

@@ -64,6 +64,9 @@ async def at_assignment(
     it was registered after the last look of the owner who committed. Nothing of ours is in flight yet.
     """
     newest = await index.sink.last_task(index.uid)
+    if watermark is not None and (newest is None or newest.uid < watermark):
+        # A restored server that somebody accepted counts its tasks anew: the watermark says nothing about them.
+        watermark = None
     start = watermark + 1 if watermark is not None else max(0, (newest.uid if newest else 0) - 5 * PAGE)
     sighting = Sighting(start - 1)
     while True:
