@@ -75,16 +75,23 @@ class EnvironmentFault(SyncWorkerError):
     Args:
         retry_after_s: seconds the other side asked to wait, where it did.
         code: Meilisearch's error code where it gave one, else empty. `internal` may also be the payload's fault.
+
+    Attributes:
+        usual_remedy: what the class says to do where the raiser knows nothing better.
     """
 
+    usual_remedy = ""
+
     def __init__(self, message: str, *, remedy: str = "", retry_after_s: float | None = None, code: str = "") -> None:
-        super().__init__(message, remedy=remedy)
+        super().__init__(message, remedy=remedy or self.usual_remedy)
         self.retry_after_s = retry_after_s
         self.code = code
 
 
 class SinkUnavailable(EnvironmentFault):
     """Meilisearch does not answer, or answers 5xx or 429."""
+
+    usual_remedy = "Start Meilisearch, or mend meilisearch.url; what waits for it goes on by itself."
 
 
 class AnswerLost(SinkUnavailable):
@@ -94,25 +101,37 @@ class AnswerLost(SinkUnavailable):
 class SinkFull(EnvironmentFault):
     """Meilisearch can't store more: disk, open files, or its task store."""
 
+    usual_remedy = "Give the Meilisearch server room: disk, open files, or fewer kept tasks."
+
 
 class SinkDenied(EnvironmentFault):
     """Meilisearch refuses for how it is set up: key, missing index, primary key, settings."""
+
+    usual_remedy = "sync-worker check names what the index, its settings or the key lack."
 
 
 class SourceUnavailable(EnvironmentFault):
     """PostgreSQL does not answer."""
 
+    usual_remedy = "Start PostgreSQL, or mend source.url; what waits for it goes on by itself."
+
 
 class LogUnavailable(EnvironmentFault):
     """Kafka does not answer, or a dead letter could not be delivered."""
+
+    usual_remedy = "Start Kafka, or mend kafka.bootstrap_servers; what waits for it goes on by itself."
 
 
 class ConnectUnavailable(EnvironmentFault):
     """Kafka Connect does not answer."""
 
+    usual_remedy = "Start Kafka Connect, or mend connector.url."
+
 
 class StateUnavailable(EnvironmentFault):
     """The state database does not answer."""
+
+    usual_remedy = "Start the state database, or mend state.url; what waits for it goes on by itself."
 
 
 class PayloadTooLarge(SyncWorkerError):

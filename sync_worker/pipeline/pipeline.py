@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -30,6 +30,7 @@ from sync_worker.pipeline.write import Writer
 from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
 from sync_worker.progress.ledger import Ledger
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
@@ -133,6 +134,10 @@ class Pipeline:
     def _on_settled(self, topic: str) -> None:
         self._applied_at = self._clock.monotonic()
         self._settled[topic].set()
+
+    async def wait_for(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The answer, however long the other side needs to come up; meanwhile it is among the holds."""
+        return await self._patience.persist(subject, attempt, wanted=lambda: True)
 
     # ports.Intake
 

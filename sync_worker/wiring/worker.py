@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
-from typing import TypeVar
 
 import structlog
 
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.state import StateDatabase
 from sync_worker.adapters.telemetry.health import HealthServer
 from sync_worker.adapters.telemetry.logs import configure_logging
 from sync_worker.adapters.telemetry.prometheus import PrometheusTelemetry
 from sync_worker.batch.pace import Limits
 from sync_worker.config import Config
-from sync_worker.errors import EnvironmentFault
+from sync_worker.errors import StateUnavailable
 from sync_worker.failure.backoff import backoff
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.operations.indexes import prepare_indexes
@@ -35,7 +35,6 @@ from sync_worker.wiring import build
 from sync_worker.wiring.collector import calm_collector
 
 log = structlog.get_logger(__name__)
-Answer = TypeVar("Answer")
 
 
 def run_worker(config: Config) -> int:
@@ -51,7 +50,8 @@ def run_worker(config: Config) -> int:
 async def _run(config: Config) -> int:
     async with AsyncExitStack() as stack:
         clock, random = SystemClock(), Random()
-        state = await stack.enter_async_context(build.opened_state(config))
+        state = await _state(config, clock, random)
+        stack.push_async_callback(state.close)
         source = build.build_source(config)
         stack.push_async_callback(source.close)
         dead_letters = build.build_dead_letters(config)
@@ -92,10 +92,10 @@ async def _run(config: Config) -> int:
         log.info(
             "started", worker=config.worker.name, group=config.kafka.group, http_port=health.port, indexes=sorted(config.indexes)
         )
-        for problem in await _until_answered("kafka", dead_letters.ensure_topic, clock, random):
+        for problem in await pipeline.wait_for("dead letters", dead_letters.ensure_topic):
             log.warning("dead letters", problem=problem)
         for name, sink in sinks.items():
-            await _until_answered(f"meilisearch {name}", partial(_make_indexes, config, name, sink), clock, random)
+            await pipeline.wait_for(f"meilisearch:{name}", partial(_make_indexes, config, name, sink))
         stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
         status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
         return 1 if pipeline.crash is not None else status
@@ -148,16 +148,16 @@ async def _make_indexes(config: Config, instance: str, sink: MeilisearchSink) ->
             )
 
 
-async def _until_answered(subject: str, ask: Callable[[], Awaitable[Answer]], clock: Clock, random: Random) -> Answer:
-    """The answer, however long the other side needs to come up."""
+async def _state(config: Config, clock: Clock, random: Random) -> StateDatabase:
+    """Opened, however long it needs to come up. Nothing can be held before it: it keeps what is held."""
     failed = 0
     while True:
         try:
-            return await ask()
-        except EnvironmentFault as fault:
+            return await StateDatabase.open(build.secret(config.state.url))
+        except StateUnavailable as fault:
             failed += 1
-            pause = fault.retry_after_s or backoff(failed, random.random())
-            log.warning("waiting", subject=subject, cause=fault.message, remedy=fault.remedy, again_in_s=round(pause, 1))
+            pause = backoff(failed, random.random())
+            log.warning("waiting for the state database", cause=fault.message, remedy=fault.remedy, again_in_s=round(pause, 1))
             await clock.sleep(pause)
 
 
