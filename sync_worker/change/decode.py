@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from sync_worker.change.header import promised_key
 from sync_worker.change.model import Change, Operation, Record
 from sync_worker.change.unavailable import split
 from sync_worker.errors import DecodeError
@@ -14,6 +15,8 @@ HEARTBEAT_TOPIC_PREFIX = "__debezium-heartbeat"
 """Debezium's default for `topic.heartbeat.prefix`."""
 
 _OPERATIONS = {operation.value: operation for operation in Operation}
+_MOMENT_LIMIT = 2**53
+"""Milliseconds since 1970 that no clock will show: beyond it the moment is a mistake, and databases can't hold it."""
 _WITHOUT_KEY = frozenset((Operation.TRUNCATE, Operation.MESSAGE))
 _REMEDY_CONNECTOR = "Look at the topic's producer: only the connector of this project may write to it (sync-worker check)."
 
@@ -47,7 +50,7 @@ def decode(record: Record) -> Change | None:
         raise DecodeError("The value has `op` but no `source` object.", code="not_an_envelope", remedy=_REMEDY_CONNECTOR)
     operation = _operation(envelope["op"])
     milliseconds = source.get("ts_ms")
-    if type(milliseconds) is not int:
+    if type(milliseconds) is not int or not 0 <= milliseconds < _MOMENT_LIMIT:
         milliseconds = record.timestamp
     if operation in _WITHOUT_KEY:
         table = "" if operation is Operation.MESSAGE else _table(source)
@@ -75,6 +78,7 @@ def decode(record: Record) -> Change | None:
         unavailable,
         milliseconds,
         snapshot if type(snapshot) is str and snapshot != "false" else None,
+        operation is Operation.DELETE and promised_key(record) is not None,
     )
 
 

@@ -1,4 +1,5 @@
-"""Changes whose unchanged TOAST columns did not come are made whole before anything is written.
+"""Changes that do not say all are made whole before anything is written: those without their unchanged TOAST columns, and
+deletes of moved keys, which do not say whether another row bears the key by now.
 
 A partial update is never sent to the server: it needs proof that the document there is its base, and that proof is gone after
 any failure, restart or clear. What a change lacks comes from an earlier row of the same key in the same list, else from the
@@ -33,8 +34,8 @@ class FillPlan:
 
 
 def incomplete(change: Change, columns: Collection[str]) -> bool:
-    """Whether a column that somebody needs is unavailable."""
-    return bool(change.unavailable) and any(column in columns for column in change.unavailable)
+    """Whether the source has to be asked: a column that somebody needs is unavailable, or the key may have a new row."""
+    return change.moved or (bool(change.unavailable) and any(column in columns for column in change.unavailable))
 
 
 def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
@@ -58,6 +59,8 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
         last[key] = position
         if change.row is None:
             known.pop(key, None)
+            if change.moved:
+                lacking.append(position)
             continue
         row = change.row
         # Only an update has the earlier row of its key as its base: a create that lacks columns is a row that changed its
@@ -76,7 +79,7 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
     for position in lacking:
         if last[_identity(changes[position])] == position:
             positions.append(position)
-        else:
+        elif changes[position].row is not None:
             filled[position] = None
     return FillPlan(tuple(filled), tuple(positions), tuple(changes[position].key for position in positions))
 
@@ -94,7 +97,8 @@ def complete(plan: FillPlan, rows: Sequence[Row | None]) -> tuple[Change | None,
         if row is None:
             filled[position] = replace(change, operation=Operation.DELETE, row=None, before=None, unavailable=())
         else:
-            filled[position] = replace(change, row=dict(row), unavailable=())
+            operation = Operation.UPDATE if change.moved else change.operation
+            filled[position] = replace(change, operation=operation, row=dict(row), unavailable=(), moved=False)
     return tuple(filled)
 
 

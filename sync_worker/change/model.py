@@ -78,6 +78,8 @@ class Change:
         unavailable: columns whose value Debezium could not give (unchanged TOAST values).
         source_ms: commit time in the source, milliseconds since 1970.
         snapshot: Debezium's `source.snapshot` ("first", "true", "last", "incremental", …), None for a streamed change.
+        moved: a DELETE because the row's key changed. Another row may have taken the key before it in the log: a statement
+            that moves many keys makes a delete and a create of each row, row by row.
     """
 
     operation: Operation
@@ -88,3 +90,4 @@ class Change:
     unavailable: tuple[str, ...]
     source_ms: int
     snapshot: str | None
+    moved: bool = False

@@ -66,7 +66,7 @@ class Translator:
                 change = self._decoded(record, run)
                 if change is None:
                     continue
-                if change.unavailable and fill.incomplete(change, columns):
+                if (change.unavailable or change.moved) and fill.incomplete(change, columns):
                     return await self._translate_lacking(records, _Run(partition, topic_id, indexes), columns)
                 self._project(change, record, run)
             await asyncio.sleep(0)
@@ -80,7 +80,7 @@ class Translator:
                 if (change := self._decoded(record, run)) is not None:
                     decoded.append((record, change))
             await asyncio.sleep(0)
-        whole, unreadable = await self._complete([change for _, change in decoded], columns)
+        whole, unreadable = await self._complete([change for _, change in decoded], columns, run.indexes)
         for position, reason in unreadable.items():
             self._fail_everywhere(decoded[position][0], run, reason)
         for start in range(0, len(decoded), _YIELD_EVERY):
@@ -110,27 +110,47 @@ class Translator:
         run.result.failures.extend((self._failure(index, record, run, None, None, reason), record) for index in run.indexes)
 
     async def _complete(
-        self, changes: Sequence[Change], columns: set[str]
+        self, changes: Sequence[Change], columns: set[str], indexes: Sequence[Index]
     ) -> tuple[Sequence[Change | None], Mapping[int, RecordError]]:
         """Whole changes, and those whose key the source can't read: position → why."""
         plan = fill.plan(changes, columns)
-        rows: list[Row | None] = []
+        rows: list[Row | None] = [None] * len(plan.keys)
         unreadable: dict[int, RecordError] = {}
-        if plan.keys:
-            table, key_columns = changes[plan.positions[0]].table, list(plan.keys[0])
+        fetched: list[int] = []
+        for number, position in enumerate(plan.positions):
+            if error := self._key_problem(changes[position], indexes):
+                unreadable[position] = error
+            else:
+                fetched.append(number)
+        if fetched:
+            keys = [plan.keys[number] for number in fetched]
+            table, key_columns = changes[plan.positions[fetched[0]]].table, list(keys[0])
             try:
-                rows.extend(await self._source.rows(table, key_columns, plan.keys))
+                found = list(await self._source.rows(table, key_columns, keys))
             except RecordError:
-                for position, key in zip(plan.positions, plan.keys, strict=True):
+                found = []
+                for number, key in zip(fetched, keys, strict=True):
                     try:
-                        rows.extend(await self._source.rows(table, list(key), [key]))
+                        found.extend(await self._source.rows(table, key_columns, [key]))
                     except RecordError as error:
-                        unreadable[position] = error
-                        rows.append(None)
+                        unreadable[plan.positions[number]] = error
+                        found.append(None)
+            for number, row in zip(fetched, found, strict=True):
+                rows[number] = row
         whole = list(fill.complete(plan, rows))
         for position in unreadable:
             whole[position] = None
         return whole, unreadable
+
+    def _key_problem(self, change: Change, indexes: Sequence[Index]) -> RecordError | None:
+        """Why no index could name the row's document: then its row is not looked for either."""
+        try:
+            for index in indexes:
+                if index.table == change.table:
+                    index.projector.document_id(change.key)
+        except RecordError as error:
+            return error
+        return None
 
     def _project(self, change: Change, record: Record, run: _Run) -> None:
         for index, table, project, steps in run.ways:
