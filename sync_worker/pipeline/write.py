@@ -101,6 +101,8 @@ class Writer:
     def _accept(self, part: Part, uid: TaskUid, metadata: str) -> None:
         part.uid, part.metadata = uid, metadata
         part.accepted_at = self._clock.monotonic()
-        self.journal.accepted(uid, part.ranges)
+        # Answered after the partition changed hands: late like anybody's, for another owner may have written meanwhile.
+        if all(self.owns(partition, part.generation) for partition in part.ranges):
+            self.journal.accepted(uid, part.ranges)
         self.journal.pending.difference_update(part.nonces)
         self._settler.watch(part)
