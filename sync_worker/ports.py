@@ -212,22 +212,36 @@ class State(Protocol):
     async def index_records(self, indexes: Collection[str]) -> Mapping[str, IndexRecord]: ...
 
     async def save_progress(self, bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
-        """Store both in one transaction. A bookmark is stored whole, also when it moves back."""
+        """Store both in one transaction. Within one topic a bookmark's offset only rises."""
         ...
 
     async def record_failures(self, failures: Sequence[Failure], references: Sequence[PayloadReference | None]) -> None:
         """Insert; one that is there already (same topic id, partition, offset and index) only gains an attempt."""
         ...
 
-    async def open_failures(self, index: str, partition: TopicPartition) -> Sequence[tuple[str, int]]:
-        """(document id, offset) of every open or retrying failure of this index from this partition."""
+    async def open_failures(
+        self, index: str, partition: TopicPartition, topic_id: str | None = None
+    ) -> Sequence[tuple[str, int]]:
+        """(document id, offset) of every open or retrying failure of this index from this partition.
+
+        The offset of one from a topic with another id than `topic_id` is -1: it is older than everything in this one.
+        """
         ...
 
-    async def supersede(self, index: str, document_ids: Collection[str], before: Mapping[TopicPartition, int]) -> int:
-        """Mark open failures of these documents with an offset below `before[partition]` as superseded; how many."""
+    async def supersede(
+        self,
+        index: str,
+        document_ids: Collection[str],
+        before: Mapping[TopicPartition, int],
+        topic_ids: Mapping[TopicPartition, str] | None = None,
+    ) -> int:
+        """Mark open failures of these documents with an offset below `before[partition]`, or of another topic than
+        `topic_ids[partition]`, as superseded; how many."""
         ...
 
-    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> int:
+    async def supersede_all(
+        self, index: str, before: Mapping[TopicPartition, int], topic_ids: Mapping[TopicPartition, str] | None = None
+    ) -> int:
         """The same for every document of the index: a clear was applied."""
         ...
 

@@ -104,6 +104,11 @@ class Lane:
         self._snapshot_documents += documents
         self.snapshot_rate = self._snapshot_documents / max(0.1, now - self._snapshot_since)
 
+    @property
+    def drained(self) -> bool:
+        """Nothing left to finish before the worker ends. Half of a replay is not sent: it would leave old documents visible."""
+        return self.quiet or bool(self.replay_until and self._outbox is None and not self._flushes and self._isolation is None)
+
     def wake(self) -> None:
         self._changed.set()
 
@@ -246,7 +251,7 @@ class Lane:
             flush.clear_part = None
             raise SinkUnavailable(f"{self.index.name}: clearing failed: {task.error_code}: {task.error_message}")
         self._writer.journal.applied(task.uid, part.metadata or "")
-        await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset})
+        await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset}, self.topic_ids)
         flush.batch.clear = None
         log.info("index cleared", index=self.index.name, partition=entry.partition.partition, offset=entry.offset)
 
@@ -301,7 +306,7 @@ class Lane:
                 self._writer.journal.applied(task.uid, part.metadata or "")
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
-        await self._quarantine.supersede(self.index.name, entries)
+        await self._quarantine.supersede(self.index.name, entries, self.topic_ids)
         if entries:
             self._guard(0, len(entries), "")
         now = self._clock.now()

@@ -187,10 +187,7 @@ class Pipeline:
     async def stop(self, *, drain_s: float) -> None:
         self._stopping = True
         deadline = self._clock.monotonic() + drain_s
-        for lane in self._lanes.values():
-            lane.replay_until.clear()
-            lane.wake()
-        while self._clock.monotonic() < deadline and not all(lane.quiet for lane in self._lanes.values()):
+        while self._clock.monotonic() < deadline and not all(lane.drained for lane in self._lanes.values()):
             if self._crash is not None or self._holds.current():
                 break
             await self._clock.sleep(0.02)

@@ -135,7 +135,7 @@ class Quarantine:
         if not wanted():
             raise OwnershipLost("the failure's partition belongs to somebody else")
 
-    async def supersede(self, index: str, entries: Mapping[str, Entry]) -> None:
+    async def supersede(self, index: str, entries: Mapping[str, Entry], topic_ids: Mapping[TopicPartition, str]) -> None:
         """These entries are applied: older open failures of their documents are history. Raises StateUnavailable."""
         hits = self.memory.superseded_by(index, entries)
         if not hits:
@@ -144,15 +144,17 @@ class Quarantine:
         for document_id in hits:
             entry = entries[document_id]
             before[entry.partition] = max(entry.offset, before.get(entry.partition, 0))
-        await self._state.supersede(index, hits, before)
+        await self._state.supersede(index, hits, before, topic_ids)
         # Looked at again: meanwhile a newer change of the same document may have failed, and that failure is not history.
         superseded = set(self.memory.superseded_by(index, entries))
         self.memory.forget(index, [document_id for document_id in hits if document_id in superseded])
         self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 
-    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> None:
+    async def supersede_all(
+        self, index: str, before: Mapping[TopicPartition, int], topic_ids: Mapping[TopicPartition, str]
+    ) -> None:
         """A clear was applied: every open failure before it is history. Raises StateUnavailable."""
-        await self._state.supersede_all(index, before)
+        await self._state.supersede_all(index, before, topic_ids)
         self.memory.forget_before(index, before)
         self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, select, update
+from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, or_, select, update
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.rows import FailedWork
@@ -59,37 +59,58 @@ class FailedWorkTable(Connections):
         async with self._writing() as connection:
             await connection.execute(statement, rows)
 
-    async def open_failures(self, index: str, partition: TopicPartition) -> Sequence[tuple[str, int]]:
-        """(document id, offset) of every open or retrying failure of this index from this partition, by offset."""
+    async def open_failures(
+        self, index: str, partition: TopicPartition, topic_id: str | None = None
+    ) -> Sequence[tuple[str, int]]:
+        """(document id, offset) of every open or retrying failure of this index from this partition, by offset.
+
+        The offset of one from a topic with another id than `topic_id` is -1: it is older than everything in this one.
+        """
+        offset = _row.offset if topic_id is None else case((_row.topic_id == topic_id, _row.offset), else_=-1)
         query = (
-            select(_row.document_id, _row.offset)
+            select(_row.document_id, offset)
             .where(_row.index_name == index, _row.document_id.is_not(None), _from(partition), _row.status.in_(_UNSETTLED))
-            .order_by(_row.offset)
+            .order_by(offset, _row.id)
         )
         async with self._reading() as connection:
-            return [(document_id, offset) for document_id, offset in await connection.execute(query)]
+            return [(document_id, found) for document_id, found in await connection.execute(query)]
 
-    async def supersede(self, index: str, document_ids: Collection[str], before: Mapping[TopicPartition, int]) -> int:
-        """Mark open failures of these documents with an offset below `before[partition]` as superseded; how many."""
+    async def supersede(
+        self,
+        index: str,
+        document_ids: Collection[str],
+        before: Mapping[TopicPartition, int],
+        topic_ids: Mapping[TopicPartition, str] | None = None,
+    ) -> int:
+        """Mark open failures of these documents with an offset below `before[partition]`, or of another topic than
+        `topic_ids[partition]`, as superseded; how many."""
         if not document_ids:
             return 0
-        return await self._supersede(index, before, "a later change was applied", self._among(document_ids))
+        return await self._supersede(index, before, topic_ids, "a later change was applied", self._among(document_ids))
 
-    async def supersede_all(self, index: str, before: Mapping[TopicPartition, int]) -> int:
+    async def supersede_all(
+        self, index: str, before: Mapping[TopicPartition, int], topic_ids: Mapping[TopicPartition, str] | None = None
+    ) -> int:
         """The same for every failure of the index, also of records whose document is unknown: a clear was applied."""
-        return await self._supersede(index, before, "the index was cleared")
+        return await self._supersede(index, before, topic_ids, "the index was cleared")
 
     async def _supersede(
-        self, index: str, before: Mapping[TopicPartition, int], reason: str, *documents: ColumnElement[bool]
+        self,
+        index: str,
+        before: Mapping[TopicPartition, int],
+        topic_ids: Mapping[TopicPartition, str] | None,
+        reason: str,
+        *documents: ColumnElement[bool],
     ) -> int:
         count = 0
         async with self._writing() as connection:
             for partition, offset in sorted(before.items()):
+                older = _row.offset < offset
+                if topic_ids is not None:
+                    older = or_(older, _row.topic_id != topic_ids[partition])
                 result = await connection.execute(
                     update(failed_work)
-                    .where(
-                        _row.index_name == index, _from(partition), _row.offset < offset, _row.status.in_(_UNSETTLED), *documents
-                    )
+                    .where(_row.index_name == index, _from(partition), older, _row.status.in_(_UNSETTLED), *documents)
                     .values(status=FailureStatus.SUPERSEDED.value, status_reason=reason, status_changed_at=self._now())
                 )
                 count += result.rowcount

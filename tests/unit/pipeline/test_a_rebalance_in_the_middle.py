@@ -138,11 +138,11 @@ async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(worl
     await world.until(first.pipeline.ready, "the partition is prepared")
     real, reached, go = world.state.open_failures, asyncio.Event(), asyncio.Event()
 
-    async def slow(index: str, partition: TopicPartition) -> Sequence[tuple[str, int]]:
+    async def slow(index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[tuple[str, int]]:
         world.state.open_failures = real  # type: ignore[method-assign]
         reached.set()
         await go.wait()
-        return await real(index, partition)
+        return await real(index, partition, topic_id)
 
     world.state.open_failures = slow  # type: ignore[method-assign]
     await first.assign(2)
