@@ -7,6 +7,7 @@ scan's watermark; then the offset may be committed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 import structlog
@@ -25,6 +26,7 @@ from sync_worker.pipeline.settle import lost_memory
 from sync_worker.pipeline.translate import Translator
 from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Task, Telemetry
 from sync_worker.progress.ledger import Span
+from sync_worker.progress.start import made_anew
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +62,15 @@ class Keeper:
         self._telemetry = telemetry
         self.records: dict[str, IndexRecord] = {}
         self._checked_at = -IDLE_CHECK_S
+        self._topics_checked_at = self._clock.monotonic()
+        self._round = asyncio.Lock()
 
     async def tick(self, partitions: Collection[Partition]) -> None:
         """One round. Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
+        async with self._round:
+            await self._tick(partitions)
+
+    async def _tick(self, partitions: Collection[Partition]) -> None:
         active = [partition for partition in partitions if partition.active]
         done: dict[TopicPartition, int] = {}
         for partition in active:
@@ -78,9 +86,11 @@ class Keeper:
             for lane in lanes:
                 await self._prove_identity(lane)
             self._checked_at = now
+        if active and now - self._topics_checked_at >= IDLE_CHECK_S:
+            await self._prove_topic(active)
+            self._topics_checked_at = now
         if moved:
-            await self._save(moved, lanes, done)
-            for partition in moved:
+            for partition in await self._save(moved, lanes, done):
                 if not partition.dropped:
                     self._membership.acknowledge(partition.place, partition.generation, done[partition.place])
                     partition.saved, partition.saved_at = done[partition.place], now
@@ -156,15 +166,26 @@ class Keeper:
             record = IndexRecord(index.name, index.uid, record.created_at, record.primary_key, uid, metadata)
         self.records[index.name] = record
 
-    async def _save(self, moved: Sequence[Partition], lanes: Sequence[Lane], done: Mapping[TopicPartition, int]) -> None:
+    async def _prove_topic(self, active: Sequence[Partition]) -> None:
+        """A topic that was made anew and outgrew the position at once is read on from there without a word by Kafka's clients."""
+        ids = await self._log.topic_ids({partition.place.topic for partition in active})
+        for partition in active:
+            topic_id = ids.get(partition.place.topic, partition.topic_id)
+            if topic_id != partition.topic_id and not partition.dropped:
+                raise made_anew(partition.topic_id, topic_id, subject=partition.subject)
+
+    async def _save(
+        self, moved: Sequence[Partition], lanes: Sequence[Lane], done: Mapping[TopicPartition, int]
+    ) -> Sequence[Partition]:
+        """Those whose bookmark is stored: only they may be acknowledged."""
         bookmarks = []
-        for partition in moved:
-            if partition.dropped or not self._membership.owns(partition.place, partition.generation):
-                continue
-            scanned = {lane.index.uid: self._journals[lane.index.name].watermark(partition.place, done) for lane in lanes}
+        owned = [p for p in moved if not p.dropped and self._membership.owns(p.place, p.generation)]
+        for partition in owned:
+            scanned = {lane.index.name: self._journals[lane.index.name].watermark(partition.place, done) for lane in lanes}
             bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned))
         records = [self.records[lane.index.name] for lane in lanes if lane.index.name in self.records]
         await self._state.save_progress(bookmarks, records)
+        return owned
 
     async def report_foreign(self, index: str, task: Task) -> None:
         """Leave a finding: somebody who is not of this group changed documents. Raises StateUnavailable."""

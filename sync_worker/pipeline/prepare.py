@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from sync_worker.batch.metadata import parse_metadata
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied
 from sync_worker.failure.model import Finding
@@ -62,13 +63,13 @@ class Preparation:
         for index in indexes:
             record = await self.identify(index, remembered.get(index.name))
             prepared.records[index.name] = record
-            prepared.failures[index.name] = await self._state.open_failures(index.name, partition)
-            watermark = bookmark.scanned.get(index.uid) if bookmark is not None else None
+            prepared.failures[index.name] = await self._state.open_failures(index.name, partition, prepared.topic_id)
+            watermark = bookmark.scanned.get(index.name) if bookmark is not None else None
             prepared.sightings[index.name] = await at_assignment(
                 index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
             )
         if bookmark is None:
-            scanned = {index.uid: prepared.sightings[index.name].scanned for index in indexes}
+            scanned = {index.name: prepared.sightings[index.name].scanned for index in indexes}
             await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])
         return prepared
 
@@ -122,14 +123,19 @@ class Preparation:
         return remembered
 
     async def anchor_problem(self, index: Index, uid: int | None, metadata: str | None) -> str | None:
-        """What is wrong with a task that was applied; None where the server still knows it (or has pruned it)."""
+        """What is wrong with a task that was applied; None where the server still knows it (or has pruned it).
+
+        The words hold the request's nonce: what an operator accepts is the loss of this task, not of a later one's with its uid.
+        """
         if uid is None:
             return None
+        written = parse_metadata(metadata)
+        task = f"task {uid}" + (f" ({written.nonce})" if written else "")
         found = [task for task in await index.sink.tasks_from(index.uid, uid, limit=1) if task.uid == uid]
         if found:
-            return None if found[0].metadata == metadata else f"task {uid}, which was ours, is now somebody else's"
+            return None if found[0].metadata == metadata else f"{task}, which was ours, is now somebody else's"
         oldest = await index.sink.oldest_task_uid(index.uid)
-        return None if oldest is not None and oldest > uid else f"task {uid}, which was applied, is unknown now"
+        return None if oldest is not None and oldest > uid else f"{task}, which was applied, is unknown now"
 
     async def unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
         """Raises the problem unless an operator cleared exactly this one."""

@@ -15,7 +15,8 @@ class Bookmark:
     Attributes:
         topic_id: the topic's id when the offset was reached.
         next_offset: everything below is acknowledged.
-        scanned: index uid → highest task uid up to which late writes were looked for, and mended (protocol rule 5).
+        scanned: index name (uids may be the same on two servers) → highest task uid up to which late writes were looked for,
+            and mended (protocol rule 5).
     """
 
     partition: TopicPartition

@@ -19,8 +19,8 @@ def objection(
         start, end: the log's first offset, and the one that will be written next.
     """
     if bookmark is not None and bookmark.topic_id != topic_id:
-        what = f"the topic was deleted and made anew (id {bookmark.topic_id} is now {topic_id})"
-    elif committed is not None and committed < start:
+        return made_anew(bookmark.topic_id, topic_id, subject=subject)
+    if committed is not None and committed < start:
         what = f"events {committed} to {start - 1} were removed by the topic's retention before they were read"
     elif committed is not None and committed > end:
         what = f"the log ends at {end}, but {committed} was acknowledged: the log was truncated"
@@ -28,12 +28,37 @@ def objection(
         what = f"the committed offset is gone, and the log starts at {start}, after the last acknowledged {bookmark.next_offset}"
     elif committed is None and bookmark is not None and bookmark.next_offset > end:
         what = f"the committed offset is gone, and the log ends at {end}, before the last acknowledged {bookmark.next_offset}"
+    elif committed is not None and (bookmark is None or committed > bookmark.next_offset):
+        return _state_lost(bookmark, committed, subject)
     else:
         return None
+    return _log_replaced(what, subject)
+
+
+def made_anew(known_id: str, topic_id: str, *, subject: str) -> OperatorNeeded:
+    """The topic is not the one that was read so far, though it bears the same name."""
+    return _log_replaced(f"the topic was deleted and made anew (id {known_id} is now {topic_id})", subject)
+
+
+def _log_replaced(what: str, subject: str) -> OperatorNeeded:
     return OperatorNeeded(
         f"{subject}: {what}",
         kind="log-replaced",
         subject=subject,
         remedy="Changes are missing from the log. Fill the table's indexes again with ghosts removed (`backfill --prune`, once "
         f"that verb is there), then: sync-worker findings clear log-replaced {subject} --reason …",
+    )
+
+
+def _state_lost(bookmark: Bookmark | None, committed: int, subject: str) -> OperatorNeeded:
+    """The bookmark is stored before the offset is committed, so it can't be behind unless one of the two is not ours."""
+    known = "nothing of this partition" if bookmark is None else f"no acknowledgement after {bookmark.next_offset}"
+    return OperatorNeeded(
+        f"{subject}: the group committed {committed}, but the state database knows {known}: it was lost or is an older copy, "
+        "or somebody moved the group's offset",
+        kind="state-lost",
+        subject=subject,
+        remedy="Where the offset was moved, move it back (kafka-consumer-groups.sh --reset-offsets). Where the state database is "
+        "another one, restore it, or take what failed meanwhile from the dead-letter topic. Then: "
+        f"sync-worker findings clear state-lost {subject} --reason …",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, case, select, tuple_
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.schema import bookmarks as bookmark_table
@@ -38,7 +38,8 @@ class ProgressTables(Connections):
         }
 
     async def save_progress(self, bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
-        """Store both in one transaction. A bookmark is stored whole, also when it moves back."""
+        """Store both in one transaction. Within one topic `next_offset` only rises, whatever a worker that lost the partition
+        stores late; the watermarks are stored as they are."""
         saved_at = self._now()
         places = [
             {
@@ -57,6 +58,10 @@ class ProgressTables(Connections):
             records.append({"index_name": values.pop("index"), **values, "saved_at": saved_at})
         async with self._writing() as connection:
             if places:
-                await connection.execute(self._upsert(bookmark_table, ("topic", "partition")), places)
+                statement, row = self._insert(bookmark_table), bookmark_table.c
+                told = statement.excluded
+                late = and_(told.topic_id == row.topic_id, told.next_offset < row.next_offset)
+                offset = case((late, row.next_offset), else_=told.next_offset)
+                await connection.execute(self._upsert(bookmark_table, ("topic", "partition"), next_offset=offset), places)
             if records:
                 await connection.execute(self._upsert(record_table, ("index_name",)), records)

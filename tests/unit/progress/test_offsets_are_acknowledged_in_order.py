@@ -97,7 +97,6 @@ BOOKMARK = Bookmark(PLACE, "id-1", 50, {})
     ("bookmark", "committed", "topic_id", "start", "end", "words"),
     [
         (None, None, "id-1", 7, 90, None),
-        (None, 50, "id-1", 0, 90, None),
         (BOOKMARK, 50, "id-1", 50, 50, None),
         (BOOKMARK, 45, "id-1", 0, 90, None),
         (BOOKMARK, None, "id-1", 0, 90, None),
@@ -122,3 +121,12 @@ def test_what_would_lose_events_is_objected_to(
         assert words in problem.message
         assert (problem.kind, problem.subject) == ("log-replaced", "t:0")
         assert "findings clear log-replaced t:0" in problem.remedy
+
+
+@pytest.mark.parametrize(("bookmark", "committed"), [(None, 50), (BOOKMARK, 51)])
+def test_a_commit_that_the_state_database_does_not_know_is_objected_to(bookmark: Bookmark | None, committed: int) -> None:
+    """The bookmark is stored before the commit: it was lost, restored from a copy, or the group's offset was moved."""
+    problem = objection(bookmark, committed, "id-1", 0, 90, subject="t:0")
+    assert problem is not None
+    assert (problem.kind, problem.subject) == ("state-lost", "t:0")
+    assert "findings clear state-lost t:0" in problem.remedy
