@@ -65,6 +65,9 @@ class Preparation:
             prepared.records[index.name] = record
             prepared.failures[index.name] = await self._state.open_failures(index.name, partition, prepared.topic_id)
             watermark = bookmark.scanned.get(index.name) if bookmark is not None else None
+            known = remembered.get(index.name)
+            if bookmark is not None and (watermark is None or (known is not None and known.uid != index.uid)):
+                await self._notice_unfilled(index, partition, prepared.next_offset)
             prepared.sightings[index.name] = await at_assignment(
                 index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
             )
@@ -143,6 +146,26 @@ class Preparation:
         if not await self._patience.was_accepted(subject, problem):
             raise problem
         log.warning("accepted by an operator", subject=subject, kind=problem.kind, evidence=problem.message)
+
+    async def _notice_unfilled(self, index: Index, partition: TopicPartition, position: int) -> None:
+        """The group has read the topic without this index: it was declared later, or an older configuration was at work."""
+        if position == 0:
+            return
+        now = self._clock.now()
+        await self._state.add_finding(
+            Finding(
+                kind="never-filled",
+                subject=index.name,
+                evidence=f"the group is at {position} of {partition.topic}:{partition.partition} and did not write {index.uid}",
+                doubt=f"{index.uid} lacks every row of {index.table} that did not change since",
+                remedy=f"Fill the index (`backfill {index.name} --prune` once that verb is there; until then delete the "
+                f"connector's offsets and let it snapshot), then: "
+                f"sync-worker findings clear never-filled {index.name} --reason …",
+                blocking=False,
+                first_seen=now,
+                last_seen=now,
+            )
+        )
 
     async def _notice_growth(self, partition: TopicPartition) -> None:
         count = (await self._log.partition_counts([partition.topic])).get(partition.topic, 0)

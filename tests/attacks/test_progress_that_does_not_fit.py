@@ -234,3 +234,24 @@ async def first_sink_write(world: World, payload: bytes, metadata: str) -> None:
     sink = MeilisearchSink(world.double.url, "masterKey", compress="none")
     await sink.write("things", payload, metadata=metadata)
     await sink.close()
+
+
+async def test_an_index_that_joins_later_is_known_to_lack_what_was_before(world: World) -> None:
+    """Loud about everything: an index that is declared when its table is long under way gets only what changes from then on.
+    The same after a worker with an older configuration has had the partition."""
+    first = await world.start()
+    end = world.change("c", 1, name="a", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+
+    world.declare("later")
+    from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
+
+    admin = MeilisearchAdmin(world.double.url, "masterKey", compress="none")
+    await admin.create_index("later", "id", {})
+    await admin.close()
+    second = await world.worker("w2")
+    await second.assign(2)
+    await world.found("never-filled", timeout_s=3)
+    assert [finding.subject for finding in await world.state.findings()] == ["later"]
