@@ -117,6 +117,14 @@ class KafkaSection(_Section):
     ssl_key_file: str | None = Field(None, description="Key of that certificate (PEM).")
 
 
+class Compression(StrEnum):
+    """How payloads are sent."""
+
+    AUTO = "auto"
+    GZIP = "gzip"
+    NONE = "none"
+
+
 class MeilisearchSection(_Section):
     """One Meilisearch, 1.26 or later."""
 
@@ -134,7 +142,10 @@ class MeilisearchSection(_Section):
         description="An administrator's key, with which the worker makes missing indexes when it starts. Better left out: "
         "`sync-worker indexes create` makes them too, and the worker then holds no key that can.",
     )
-    compress: bool = Field(False, description="Send payloads gzipped: right over a slow network, wasted on a fast one.")
+    compress: Compression = Field(
+        Compression.AUTO,
+        description="`gzip`, `none`, or `auto`: payloads from 10 KiB are gzipped unless the server is on this machine.",
+    )
     max_payload_bytes: int = Field(
         90 * MIB,
         description="Largest payload in bytes before compression. Keep it under the server's --http-payload-size-limit "

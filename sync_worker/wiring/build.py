@@ -18,7 +18,7 @@ from sync_worker.adapters.debezium.template import ConnectorSettings
 from sync_worker.adapters.kafka import KafkaDeadLetters, KafkaLog, KafkaTopics
 from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
-from sync_worker.adapters.meilisearch.transport import Compress, Timeouts
+from sync_worker.adapters.meilisearch.transport import Timeouts
 from sync_worker.adapters.source.postgres import PostgresSource
 from sync_worker.config import Config, load_config
 from sync_worker.config.model import ConnectorSection, KafkaSection, MeilisearchSection
@@ -65,22 +65,18 @@ def instance_section(config: Config, instance: str) -> MeilisearchSection:
 
 
 def build_sink(section: MeilisearchSection) -> MeilisearchSink:
-    return MeilisearchSink(section.url, secret(section.api_key), compress=_compress(section), timeouts=_timeouts(section))
+    return MeilisearchSink(section.url, secret(section.api_key), compress=section.compress.value, timeouts=_timeouts(section))
 
 
 def build_scratch(section: MeilisearchSection) -> MeilisearchAdmin | None:
     """None where no key for scratch indexes is configured."""
     if section.scratch_key is None:
         return None
-    return MeilisearchAdmin(section.url, secret(section.scratch_key), compress=_compress(section), timeouts=_timeouts(section))
+    return MeilisearchAdmin(section.url, secret(section.scratch_key), compress=section.compress.value, timeouts=_timeouts(section))
 
 
 def build_admin(section: MeilisearchSection, key: str) -> MeilisearchAdmin:
     return MeilisearchAdmin(section.url, key, key_name="administrator's key", timeouts=_timeouts(section))
-
-
-def _compress(section: MeilisearchSection) -> Compress:
-    return "gzip" if section.compress else "none"
 
 
 def _timeouts(section: MeilisearchSection) -> Timeouts:
