@@ -72,7 +72,9 @@ def build_scratch(section: MeilisearchSection) -> MeilisearchAdmin | None:
     """None where no key for scratch indexes is configured."""
     if section.scratch_key is None:
         return None
-    return MeilisearchAdmin(section.url, secret(section.scratch_key), compress=section.compress.value, timeouts=_timeouts(section))
+    return MeilisearchAdmin(
+        section.url, secret(section.scratch_key), compress=section.compress.value, timeouts=_timeouts(section)
+    )
 
 
 def build_admin(section: MeilisearchSection, key: str) -> MeilisearchAdmin:
