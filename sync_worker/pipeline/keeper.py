@@ -119,7 +119,7 @@ class Keeper:
         index, journal = lane.index, self._journals[lane.index.name]
         self._telemetry.count("late_writes_found", len(found), index=index.name)
         log.warning(
-            "late writes",
+            "late write",
             index=index.name,
             partition=partition.place.partition,
             tasks=[write.uid for write in found[:10]],
