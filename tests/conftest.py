@@ -18,6 +18,19 @@ from sync_worker.testing.stack import Stack, default_home, owned_home, up, what_
 
 REAL = pytest.StashKey[str]()
 REUSE_VARIABLE = "SYNC_WORKER_TEST_STACK"
+LONG_VARIABLE = "SYNC_WORKER_LONG"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"long: takes minutes and repeats what a shorter test shows; {LONG_VARIABLE}=1 runs it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get(LONG_VARIABLE) == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.skip(reason=f"takes minutes: set {LONG_VARIABLE}=1"))
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,7 @@ def test_a_meilisearch_that_crashes_is_waited_for(site: Site) -> None:
     assert worker.process.poll() is None, "it waits for the server; it does not end"
 
 
+@pytest.mark.long
 def test_a_meilisearch_that_hangs_is_waited_for(site: Site) -> None:
     """No answer, open connections: the worker holds, names the cause, and never sends a living task's payload again."""
     if site.stack.meilisearch.kind is Kind.OUTSIDE:
@@ -126,6 +127,7 @@ def test_a_connector_whose_task_is_restarted_loses_nothing(site: Site) -> None:
     site.wait_settled(90)
 
 
+@pytest.mark.long
 def test_a_connect_that_is_killed_loses_nothing(site: Site) -> None:
     """SIGKILL of Kafka Connect: it reads again from its last stored position, and duplicates change nothing.
 

@@ -120,7 +120,10 @@ def test_an_index_that_was_deleted_and_made_anew_is_noticed(site: Site) -> None:
     wait_settled_and_clear_what_comes(site, "sink-lost-memory")
 
 
-@pytest.mark.parametrize("running", [False, True], ids=["while no worker runs", "under a running worker"])
+@pytest.mark.parametrize(
+    "running",
+    [pytest.param(False, id="while no worker runs"), pytest.param(True, id="under a running worker", marks=pytest.mark.long)],
+)
 def test_a_topic_that_was_deleted_and_made_anew_is_noticed(site: Site, running: bool) -> None:
     """The new topic soon holds more than the old one, so that the old offset lies in it: only the topic's id tells. After the
     finding was cleared the new one is read from its start."""

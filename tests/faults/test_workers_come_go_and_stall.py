@@ -12,7 +12,9 @@ from load_site import INDEXES, PAIRS, TABLES, load
 from sync_worker.testing.stack import Stack
 
 
-@pytest.fixture(scope="module", params=[1, 4], ids=["one partition", "four partitions"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(1, id="one partition"), pytest.param(4, id="four partitions", marks=pytest.mark.long)]
+)
 def shared(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(stack, tmp_path_factory.mktemp("workers"), TABLES, INDEXES, PAIRS, partitions=request.param)
     try:
