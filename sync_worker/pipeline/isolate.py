@@ -11,7 +11,8 @@ it acquits goes in one payload. Without a scratch index: in place, and a verdict
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -63,6 +64,10 @@ class Isolation:
         convict: records the document as failed, for this cause.
         applied: told of entries that were applied.
         guard: told of suspects and of acquitted documents before anything is recorded; raises on a flood.
+
+    Attributes:
+        needs_company: held because only other documents can show whether these are bad or the server is: put later ones
+            into the pool and run again.
     """
 
     def __init__(
@@ -92,6 +97,9 @@ class Isolation:
         self._fruitless = 0
         self._healthy = False
         self._let_through = False
+        self._counted: set[str] = set()
+        self._fails_on_scratch: set[str] = set()
+        self.needs_company = False
 
     def _count(self, failed: int, passed: int, cause: Cause) -> None:
         """Look out for a flood. Once it was shown, `run` is called again only because somebody let it through."""
@@ -123,6 +131,7 @@ class Isolation:
             if self._fruitless >= 3:
                 self._fruitless = 0
                 self._scratch_rounds = 0
+                self.needs_company = True
                 raise SinkUnavailable(
                     f"{self._index.name}: writes fail ({cause.code}: {cause.message}) and no document is to blame",
                     remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
@@ -146,6 +155,7 @@ class Isolation:
             suspects = await self._bisect_in_place()
         else:
             accused = set(suspects)
+            self._fails_on_scratch |= accused
             acquitted = {document_id: entry for document_id, entry in self.pool.items() if document_id not in accused}
             self._cause = await self._send(acquitted) if acquitted else None
             if self._cause is not None:
@@ -155,7 +165,10 @@ class Isolation:
         await self._try_suspects(suspects, cause)
 
     async def _try_suspects(self, suspects: Sequence[str], cause: Cause) -> None:
-        self._count(len(suspects), max(0, len(self.pool) - len(suspects)), cause)
+        new = [document_id for document_id in suspects if document_id not in self._counted]
+        if new:  # once: a hold comes by here again and again
+            self._count(len(new), max(0, len(self.pool) - len(suspects)), cause)
+            self._counted.update(new)
         await self._try(suspects)
 
     async def _try(self, suspects: Sequence[str]) -> None:
@@ -174,7 +187,7 @@ class Isolation:
         return failed
 
     async def _take_out(self, entries: Mapping[str, Entry]) -> None:
-        self._healthy = True
+        self._healthy = self._healthy or any(entry.line is not None for entry in entries.values())
         await self._applied(entries)
         for document_id in entries:
             self.pool.pop(document_id, None)
@@ -182,6 +195,7 @@ class Isolation:
     async def _alone(self, document_id: str) -> None:
         """Try one document alone on the live index, and convict it if that fails for a reason of its own."""
         repeats = 0
+        blamed: bool | None = None
         for _ in range(_SOLITUDE_ATTEMPTS):
             entry = self.pool.get(document_id)
             if entry is None:
@@ -199,27 +213,36 @@ class Isolation:
                 if task.batch_uid is not None and await self._index.sink.tasks_in_batch(task.batch_uid) != 1:
                     continue
                 repeats += 1
-                if policy.verdict is Verdict.EITHER and (repeats < _REPEATS or not await self._is_healthy()):
-                    await self._clock.sleep(0.05)
-                    continue
+                if policy.verdict is Verdict.EITHER:
+                    if repeats >= _REPEATS and blamed is None:
+                        blamed = await self._is_to_blame(document_id, entry)
+                    if not blamed:
+                        await self._clock.sleep(0.05)
+                        continue
             await self._convict(document_id, entry, cause)
             self.pool.pop(document_id, None)
             return
+        self.needs_company = True
         raise SinkUnavailable(
             f"{self._index.name}: one document keeps failing ({cause.code}: {cause.message}); nothing shows that it is to blame",
             remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
         )
 
-    async def _is_healthy(self) -> bool:
-        """Whether the live index applies anything at all: proven by a document that passed, else by a harmless delete."""
-        if not self._healthy:
-            reference = next(iter(self.pool.values()), None)
-            if reference is None:
-                return True
-            nothing = Entry(None, reference.partition, reference.offset, reference.source_ms, reference.operation)
-            (task,) = await self._submit({f"sync-worker-probe-{uuid4().hex}": nothing})
-            self._healthy = task.status is TaskStatus.SUCCEEDED
-        return self._healthy
+    async def _is_to_blame(self, document_id: str, entry: Entry) -> bool:
+        """Whether others pass: another document on the live index, or on a scratch index where this one fails.
+
+        That a deletion of nothing passes shows little about documents; it has to do where there can be no scratch index.
+        """
+        if self._healthy or document_id in self._fails_on_scratch:
+            return True
+        if entry.line is not None:
+            async with self._scratch_index() as place:
+                if place is not None:
+                    cause = await self._try_on(*place, [(document_id, entry.line)])
+                    return cause is not None and policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
+        nothing = Entry(None, entry.partition, entry.offset, entry.source_ms, entry.operation)
+        (task,) = await self._submit({f"sync-worker-probe-{uuid4().hex}": nothing})
+        return task.status is TaskStatus.SUCCEEDED
 
     async def _bisect_in_place(self) -> Sequence[str]:
         bisection = Bisection(list(self.pool))
@@ -236,31 +259,46 @@ class Isolation:
             bisection.failed(named_document(cause.message, entries))
         return bisection.suspects
 
-    async def _bisect_on_scratch(self) -> Sequence[str] | None:
-        """Suspects found on a scratch index; None where there can be no scratch index."""
+    @asynccontextmanager
+    async def _scratch_index(self) -> AsyncIterator[tuple[AdminSink, str] | None]:
+        """A fresh index on which a document that is known to be good passed; None where there can be none."""
         scratch = self._index.scratch
         if scratch is None:
-            return None
+            yield None
+            return
         uid = f"scratch-{uuid4().hex[:12]}"
         try:
             settings = await self._index.sink.settings(self._index.uid)
             await scratch.create_index(uid, self._index.id_field, settings)
         except (SinkDenied, SinkRejected) as refused:
             log.warning("no scratch index", index=self._index.name, cause=refused.message)
-            return None
+            yield None
+            return
         try:
             if not await self._probe(scratch, uid, settings):
                 raise SinkUnavailable(
                     f"{self._index.name}: not even a document known to be good can be written",
                     remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
                 )
+            yield scratch, uid
+        finally:
+            try:
+                await scratch.delete_index(uid)
+            except (EnvironmentFault, SinkRejected) as fault:
+                log.warning("scratch index left behind", uid=uid, cause=fault.message)
+
+    async def _bisect_on_scratch(self) -> Sequence[str] | None:
+        """Suspects found on a scratch index; None where there can be no scratch index."""
+        async with self._scratch_index() as place:
+            if place is None:
+                return None
             bisection = Bisection([document_id for document_id, entry in self.pool.items() if entry.line is not None])
             suspect_count = acquitted_count = 0
             failed: Cause | None = None
             while (group := bisection.next_group()) is not None:
                 self._telemetry.count("isolation_steps", index=self._index.name, place="scratch")
                 lines = [(document_id, self.pool[document_id].line or b"") for document_id in group if document_id in self.pool]
-                cause = await self._try_on(scratch, uid, lines)
+                cause = await self._try_on(*place, lines)
                 if cause is None:
                     bisection.passed()
                     continue
@@ -273,11 +311,6 @@ class Isolation:
             if failed is not None:
                 self._count(len(bisection.suspects) - suspect_count, len(bisection.acquitted) - acquitted_count, failed)
             return bisection.suspects
-        finally:
-            try:
-                await scratch.delete_index(uid)
-            except (EnvironmentFault, SinkRejected) as fault:
-                log.warning("scratch index left behind", uid=uid, cause=fault.message)
 
     async def _probe(self, scratch: AdminSink, uid: str, settings: Mapping[str, object]) -> bool:
         embedders = settings.get("embedders")

@@ -339,6 +339,7 @@ class Lane:
 
     async def _isolate(self) -> None:
         assert self._isolation is not None
+        self._give_company(self._isolation)
         await self._isolation.run()
         for flush in list(self._flushes):
             applied = {
@@ -354,6 +355,15 @@ class Lane:
         self._isolation = None
         self._show_in_flight()
         self._settled()
+
+    def _give_company(self, isolation: Isolation) -> None:
+        """What came later joins the pool: nothing is in flight, and its documents are newer than those of the same ids there."""
+        if isolation.needs_company and self.buffer.entries and self.buffer.clear is None:
+            flush = Flush(self.buffer, self.generation, company=True)
+            self.buffer = Batch()
+            self._flushes.append(flush)
+            isolation.pool.update(flush.batch.entries)
+            isolation.needs_company = False
 
     def _isolated_generation(self) -> int:
         return max((flush.generation for flush in self._flushes), default=self.generation)
@@ -401,7 +411,9 @@ class Lane:
         lost = self._outbox.generation if self._outbox is not None else self._isolated_generation()
         self._outbox = None
         self._isolation = None
-        self._flushes = deque(flush for flush in self._flushes if not (flush.finished and flush.failed_parts()))
+        self._flushes = deque(
+            flush for flush in self._flushes if not flush.company and not (flush.finished and flush.failed_parts())
+        )
         if lost == self.generation:
             self.buffer = Batch()  # of a newer generation, it would not be read again
 

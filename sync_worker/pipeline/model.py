@@ -90,12 +90,16 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Flush:
-    """One batch on its way."""
+    """One batch on its way.
+
+    `company`: it has no parts of its own; an isolation writes its documents together with those of failed flushes.
+    """
 
     batch: Batch
     generation: int
     parts: list[Part] = field(default_factory=list)
     clear_part: Part | None = None
+    company: bool = False
 
     @property
     def finished(self) -> bool:
