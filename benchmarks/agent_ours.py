@@ -88,27 +88,28 @@ class _Watched(GroupMembership):
     def __init__(self, count: int) -> None:
         super().__init__()
         self._count = count
-        self.ended_at = 0.0
+        self.ended_at = self.processor_end = 0.0
 
     def acknowledge(self, partition: Any, generation: int, next_offset: int) -> None:
         super().acknowledge(partition, generation, next_offset)
         if next_offset >= self._count and not self.ended_at:
-            self.ended_at = time.perf_counter()
+            self.ended_at, self.processor_end = time.perf_counter(), time.process_time()
             signal.raise_signal(signal.SIGTERM)
 
 
 class _Timed(Pipeline):
     """Notes when the first records came: a bare consumer does not join a group either."""
 
-    began_at = 0.0
+    began_at = processor_began = 0.0
 
     async def take(self, chunk: Chunk) -> None:
-        self.began_at = self.began_at or time.perf_counter()
+        if not self.began_at:
+            self.began_at, self.processor_began = time.perf_counter(), time.process_time()
         await super().take(chunk)
 
 
-async def run(servers: str, topic: str, count: int, folder: Path) -> float:
-    """Records/s from the first fetch to the last acknowledgement."""
+async def run(servers: str, topic: str, count: int, folder: Path) -> dict[str, float]:
+    """Seconds, and seconds of processor time, from the first fetch to the last acknowledgement."""
     calm_collector()
     state = await StateDatabase.open(f"sqlite:///{folder}/state.db")
     index = declaration()
@@ -141,8 +142,11 @@ async def run(servers: str, topic: str, count: int, folder: Path) -> float:
     await state.close()
     if status or sink.documents < count:
         raise SystemExit(f"the worker ended with {status} after {sink.documents} of {count} documents")
-    return count / (membership.ended_at - pipeline.began_at)
+    return {
+        "wall_s": membership.ended_at - pipeline.began_at,
+        "processor_s": membership.processor_end - pipeline.processor_began,
+    }
 
 
 if __name__ == "__main__":
-    print(json.dumps({"records_per_s": asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])))}))
+    print(json.dumps(asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])))))

@@ -35,7 +35,6 @@ def measure(setting: Setting) -> list[Figure]:
             server.delete(uid)
             setting.say(f"initial sync, directly: {direct[-1]:.1f} s")
             whole, ready, phases = _sync(server, mine, len(found))
-            mine.remove_connector()
         started.append(whole)
         running.append(whole - ready)
         setting.say(f"initial sync, by the worker: {whole:.1f} s; {phases}")

@@ -52,7 +52,6 @@ def measure(setting: Setting) -> list[Figure]:
                 bare_seen.append(seen)
                 _quiet(server, mine.name)
         stages = _stages(setting, server, mine, worker, commits)
-        mine.remove_connector()
         worker.stop()
         server.delete(mine.name)
     server.close()

@@ -90,6 +90,7 @@ class Site:
     worker_settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"bench{secrets.token_hex(4)}")
     _workers: list[Worker] = field(default_factory=list)
+    _has_database: bool = False
 
     @property
     def topic(self) -> str:
@@ -162,18 +163,30 @@ class Site:
         return mine | {"PYTHONPATH": os.pathsep.join(filter(None, [here, mine.get("PYTHONPATH", "")]))}
 
     def create_database(self) -> None:
+        self._has_database = True
         with psycopg.connect(self.stack.database_url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.name)))
 
     def remove(self) -> None:
-        """Stop the workers; take down connector and slot, so that WAL is not kept for them."""
+        """Stop the workers; remove connector, slot and database, so that no WAL is kept for them."""
         for worker in self._workers:
             if worker.process.poll() is None:
                 worker.stop()
-
-    def remove_connector(self) -> None:
+        if not self._has_database:
+            return
         with suppress(httpx.HTTPError):
             httpx.delete(f"{self.stack.connect_url}/connectors/{self.name}", timeout=60)
+        with psycopg.connect(self.stack.database_url, autocommit=True) as connection:
+            until(lambda: self._drop_slot(connection), f"the slot {self.name} to be free", within_s=60, every_s=0.5)
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(self.name)))
+
+    def _drop_slot(self, connection: psycopg.Connection[Any]) -> bool:
+        with suppress(psycopg.errors.ObjectInUse):
+            connection.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [self.name]
+            )
+            return True
+        return False
 
 
 @contextmanager
