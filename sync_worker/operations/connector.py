@@ -79,12 +79,15 @@ class ConnectorApplied:
     Attributes:
         made: what was created beside the connector.
         changed: names of the options that differ from before; empty when nothing was to be done.
+        unsnapshotted: tables that joined a connector that was there before: Debezium streams their changes, but never
+            sends the rows that they hold already.
     """
 
     name: str
     created: bool
     made: tuple[str, ...]
     changed: tuple[str, ...]
+    unsnapshotted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,15 @@ async def apply_connector(
             actor, "connector apply", name, {"created": before is None, "made": list(made), "changed": list(changed)}
         )
         await connect.apply(name, config)
-    return ConnectorApplied(name, created=before is None, made=made, changed=changed)
+    return ConnectorApplied(name, created=before is None, made=made, changed=changed, unsnapshotted=_joined(before, config))
+
+
+def _joined(before: Mapping[str, str] | None, config: Mapping[str, str]) -> tuple[str, ...]:
+    """Tables that a connector which was there before gets now."""
+    if before is None:
+        return ()
+    option = "table.include.list"
+    return tuple(sorted(set(config.get(option, "").split(",")) - set(before.get(option, "").split(","))))
 
 
 async def connector_status(connect: Connect, *, name: str) -> ConnectorStatus:

@@ -94,7 +94,6 @@ class Keeper:
                 if not partition.dropped:
                     self._membership.acknowledge(partition.place, partition.generation, done[partition.place])
                     partition.saved, partition.saved_at = done[partition.place], now
-        self._show_lag(active)
 
     async def _look_for_late_writes(self, lane: Lane, active: Sequence[Partition]) -> None:
         journal, index = self._journals[lane.index.name], lane.index
@@ -219,9 +218,11 @@ class Keeper:
             )
         )
 
-    def _show_lag(self, active: Sequence[Partition]) -> None:
-        for partition in active:
-            assert partition.ledger is not None
+    def show_lag(self, partitions: Collection[Partition]) -> None:
+        """Set the lag's gauges. Apart from `tick`, which stands still in a hold: then the lag matters most."""
+        for partition in partitions:
+            if partition.ledger is None:
+                continue
             backlog = self._membership.backlog(partition.place) or 0
             lag = backlog + partition.ledger.position - partition.ledger.next_offset
             place = partition.place

@@ -402,9 +402,6 @@ class Lane:
             failed_at=self._clock.now(),
         )
         await self._quarantine.record([(failure, None)], wanted=ours)
-        log.warning(
-            "document dead-lettered", index=self.index.name, document_id=document_id, code=cause.code, offset=entry.offset
-        )
 
     def _abandon(self) -> None:
         """A partition was lost between taking and writing: drop all of it that is not in flight; it will be read again."""

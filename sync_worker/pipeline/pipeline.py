@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 _TICK_S = 0.25
 _IDLE_S = 1.0
 _ALIVE_S = 10.0
+_LAG_S = 1.0
 _SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
 
 
@@ -149,6 +150,7 @@ class Pipeline:
         for topic in self._keepers:
             self._spawn(f"keeper {topic}", self._keep(topic))
         self._spawn("heartbeat", self._report_alive())
+        self._spawn("lag", self._report_lag())
 
     async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
         await self.revoked(frozenset(self._partitions))
@@ -418,6 +420,12 @@ class Pipeline:
             except EnvironmentFault as fault:
                 log.warning("heartbeat not stored", cause=fault.message)
             await self._clock.sleep(_ALIVE_S)
+
+    async def _report_lag(self) -> None:
+        while True:
+            for topic, keeper in self._keepers.items():
+                keeper.show_lag(self._of_topic(topic))
+            await self._clock.sleep(_LAG_S)
 
     # How it is
 

@@ -8,12 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import structlog
+
 from sync_worker.batch.coalesce import Entry
 from sync_worker.change.model import Record, StoredRecord, TopicPartition
 from sync_worker.errors import OwnershipLost
 from sync_worker.failure.flood import FloodGuard, FloodLimits
 from sync_worker.failure.model import Failure, PayloadReference
 from sync_worker.ports import DeadLetters, Log, State, Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+def _say(index: str, failures: Sequence[Failure]) -> None:
+    """One line for many, with what finds them again; the server's words may hold a value and stay in the table."""
+    first = failures[0]
+    log.warning(
+        "dead-lettered",
+        index=index,
+        count=len(failures),
+        document_id=first.document_id,
+        code=first.code,
+        reason_class=first.reason_class.value,
+        partition=first.partition.partition,
+        offset=first.offset,
+    )
 
 
 class FailureMemory:
@@ -122,6 +141,8 @@ class Quarantine:
                 self._telemetry.count("dead_letters", index=failure.index)
             if failure.document_id is not None and wanted():
                 self.memory.remember(failure.index, failure.document_id, failure.partition, failure.offset)
+        for index in {failure.index for failure, _ in fresh}:
+            _say(index, [failure for failure, _ in fresh if failure.index == index])
         for index in {failure.index for failure in rows}:
             self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 

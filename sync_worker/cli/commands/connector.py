@@ -26,6 +26,15 @@ def apply(
         return
     what = "created" if report.created else f"changed: {', '.join(report.changed)}" if report.changed else "as declared already"
     print_lines([*(f"made {made}" for made in report.made), f"connector {report.name}: {what}"])
+    for table in report.unsnapshotted:
+        print_lines(
+            [
+                f"! {table}: its changes are streamed from now on, but the rows that it holds already are not: Debezium snapshots "
+                "only what a connector starts with",
+                "  do: delete the connector with --drop-slot and apply it again, which snapshots every table, until the backfill "
+                "verb is there",
+            ]
+        )
 
 
 @app.command()

@@ -142,3 +142,13 @@ async def test_deleting_drops_what_it_is_told_to() -> None:
     assert world.calls == ["audit", "delete", "drop slot", "drop publication"]
     assert report.dropped == ("replication slot shop", "publication shop")
     assert report.kept == ()
+
+
+async def test_a_table_that_joins_later_is_said_to_lack_its_rows() -> None:
+    """Debezium snapshots what a connector starts with: a table that is added gets no snapshot, ever."""
+    world = World(live={**CONFIG, "table.include.list": "public.a"}, current=RUNNING)
+    wanted = {**CONFIG, "table.include.list": "public.a,public.b"}
+    report = await apply_connector(world, world, books(world), name="shop", config=wanted, actor="ops")
+    assert report.unsnapshotted == ("public.b",)
+    fresh = World()
+    assert not (await apply_connector(fresh, fresh, books(fresh), name="shop", config=wanted, actor="ops")).unsnapshotted

@@ -166,3 +166,18 @@ async def test_a_key_that_the_source_cannot_read_costs_one_record(world: World) 
 
     assert set(world.documents()) == {"1", "3"}
     assert [row[1] for row in await world.failures("open")] == ["key-mismatch"]
+
+
+async def test_the_lag_grows_while_the_worker_holds(world: World) -> None:
+    """What was taken and is not acknowledged is lag, also while nothing can be acknowledged: that is when it matters."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    world.double.fill_disk()
+    for key in range(2, 12):
+        world.change("c", key, name="x", n=key)
+    await worker.deliver()
+
+    lag = ("lag_messages", (("partition", "0"), ("topic", PLACE.topic)))
+    await world.until(lambda: worker.numbers.counters.get(lag) == 10, "the lag is on display")
