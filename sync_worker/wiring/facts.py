@@ -17,13 +17,14 @@ from sync_worker.adapters.meilisearch.probe import missing_actions
 from sync_worker.adapters.source.catalogue import describe_table
 from sync_worker.adapters.source.check import check_source
 from sync_worker.adapters.source.fault import translated
+from sync_worker.adapters.source.fits import fit
 from sync_worker.adapters.source.prepare import drop_publication, drop_slot, prepare_source
 from sync_worker.adapters.source.session import connect
 from sync_worker.config import Config
 from sync_worker.config.model import MeilisearchSection
 from sync_worker.errors import ConfigurationError, SourceUnavailable
 from sync_worker.operations.check import Check, Verdict
-from sync_worker.operations.check.parts import TableFacts, TopicFacts
+from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
 from sync_worker.operations.keys import WorkerKeys
 from sync_worker.ports import IndexIdentity
@@ -50,6 +51,11 @@ class Database:
             primary_key=found.primary_key,
             columns=tuple(column.name for column in found.columns),
             generated=frozenset(column.name for column in found.columns if column.generated),
+            types={
+                column.name: ColumnFacts(column.written, fitting.always, fitting.perhaps)
+                for column in found.columns
+                if (fitting := fit(column.type)) is not None
+            },
         )
 
     async def problems(self, columns: Mapping[str, frozenset[str]]) -> Sequence[Check]:

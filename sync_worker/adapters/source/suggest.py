@@ -8,15 +8,15 @@ from collections.abc import Iterable
 
 from sync_worker.adapters.source.catalogue import TableDescription
 from sync_worker.adapters.source.columns import Column
+from sync_worker.adapters.source.fits import fit
 from sync_worker.adapters.source.soundness import Severity, column_problems
-from sync_worker.adapters.source.values import JSON_TYPES, TEXT_TYPES, ColumnType
+from sync_worker.adapters.source.values import ColumnType
+from sync_worker.document.value import FieldType
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LATITUDE = ("latitude", "lat")
 _LONGITUDE = ("longitude", "lng", "lon", "long")
-_NUMBERS = ("numeric", "float4", "float8", "money")
 _COORDINATES = ("numeric", "float4", "float8")
-_TIMESTAMPS = ("date", "timestamp", "timestamptz")
 
 
 def suggest_declaration(table: TableDescription, *, server_version: int = 180000) -> str:
@@ -71,23 +71,15 @@ def _publishable(column: Column, server_version: int) -> bool:
 
 
 def _kind(column: ColumnType) -> tuple[str | None, str]:
-    if column.array or column.name in JSON_TYPES or column.name in ("hstore", "point"):
-        return "json", ""
-    if column.kind == "e" or column.name in TEXT_TYPES:
-        return "text", ""
-    if column.name in ("int2", "int4", "int8", "oid"):
-        return "integer", ""
-    if column.name in _NUMBERS:
-        return "number", ""
-    if column.name == "bool" or (column.name in ("bit", "varbit") and column.modifier == 1):
-        return "boolean", ""
-    if column.name in _TIMESTAMPS:
-        return "timestamp", ""
-    if column.name in ("bytea", "bit", "varbit"):
+    if not column.array and (column.name == "bytea" or (column.name in ("bit", "varbit") and column.modifier != 1)):
         return None, "arrives as base64, which nobody searches"
-    if column.name in ("vector", "halfvec", "sparsevec"):
+    if not column.array and column.name == "sparsevec":
+        return None, "Meilisearch takes no sparse vectors"
+    fitting = fit(column)
+    kind = fitting.always[0] if fitting is not None else FieldType.TEXT
+    if kind is FieldType.VECTOR:
         return None, 'name its embedder: { type = "vector", embedder = "…" }'
-    return "text", ""
+    return str(kind), ""
 
 
 def _coordinates(table: TableDescription) -> tuple[str, str] | None:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sync_worker.document.value import FieldType
 from sync_worker.operations.check.report import Check
 from sync_worker.operations.connector import ConnectorState
 from sync_worker.ports import IndexIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """What a column may be declared as.
+
+    Attributes:
+        written: its type, as SQL writes it.
+        always: field types that fit every value.
+        perhaps: those that fit only values of a certain form.
+    """
+
+    written: str
+    always: tuple[FieldType, ...]
+    perhaps: tuple[FieldType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +34,13 @@ class TableFacts:
     Attributes:
         primary_key: empty where it has none.
         columns: all of them; `generated` are those that never reach the stream.
+        types: column → what it may be declared as; types that nothing is known of are left out.
     """
 
     primary_key: tuple[str, ...]
     columns: tuple[str, ...]
     generated: frozenset[str] = frozenset()
+    types: Mapping[str, ColumnFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

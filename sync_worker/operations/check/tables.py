@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.problem import suggestion
+from sync_worker.document.value import FieldType
 from sync_worker.operations.check.parts import SourceFacts, TableFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 
@@ -47,6 +48,7 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             f"column `{name}` is declared, but {index.table} has no such column: every change would fail",
             suggestion(name, table.columns),
         )
+    yield from type_problems(index, table)
     forgotten = [name for name in table.columns if name not in declared | table.generated]
     if forgotten:
         yield Check(
@@ -56,3 +58,25 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             f"neither declared nor omitted, so not indexed: {', '.join(forgotten)}",
             f"add them to the fields of {section}, with a type or with omit = true",
         )
+
+
+def type_problems(index: IndexDeclaration, table: TableFacts) -> Iterator[Check]:
+    """Fields whose type the column's values never become, or only perhaps."""
+    for name, declared in index.fields.items():
+        if declared.omit or declared.type is None:
+            continue
+        # A coordinate is a number, of whatever columns the point is made.
+        kind = FieldType.NUMBER if declared.type is FieldType.GEO else declared.type
+        for column in declared.columns(name):
+            facts = table.types.get(column)
+            if facts is None or kind in facts.always:
+                continue
+            what = f"field `{name}` is declared as {declared.type}, but column `{column}` of {index.table} is {facts.written}"
+            fitting = ", ".join(facts.always)
+            if kind in facts.perhaps:
+                verdict, effect = Verdict.WARNING, "each value of another form fails"
+                remedy = f"keep it only if every value is of this form; what always fits {facts.written}: {fitting}"
+            else:
+                verdict, effect = Verdict.ERROR, "every row with a value there would fail"
+                remedy = f"what fits {facts.written}: {fitting}"
+            yield Check(AREA, index.name, verdict, f"{what}: {effect}", remedy)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.value import FieldType
 from sync_worker.errors import ConfigurationError, LogUnavailable, SinkUnavailable, SourceUnavailable
 from sync_worker.operations.check import Check, CheckReport, Parts, Verdict, check
-from sync_worker.operations.check.parts import TableFacts, TopicFacts
+from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
 from sync_worker.ports import IndexIdentity
 
@@ -322,3 +323,44 @@ async def test_the_source_is_asked_about_the_columns_of_all_indexes_of_a_table()
     )
     await checked(world, CITIES, names)
     assert world.used_columns == {"public.cities": {"id", "name", "internal_note", "alias"}}
+
+
+@pytest.mark.parametrize(
+    ("declared", "column", "verdict", "fits"),
+    [
+        ("integer", ColumnFacts("text", (FieldType.TEXT,), (FieldType.INTEGER,)), Verdict.WARNING, "text: text"),
+        ("boolean", ColumnFacts("numeric(9,2)", (FieldType.NUMBER, FieldType.TEXT)), Verdict.ERROR, "numeric(9,2): number, text"),
+        ("timestamp", ColumnFacts("boolean", (FieldType.BOOLEAN, FieldType.TEXT)), Verdict.ERROR, "boolean: boolean, text"),
+        ("text", ColumnFacts("text", (FieldType.TEXT,)), Verdict.OK, ""),
+    ],
+)
+async def test_a_field_of_a_type_that_its_column_never_has_is_named(
+    declared: str, column: ColumnFacts, verdict: Verdict, fits: str
+) -> None:
+    """Impossible is an error, possible for some values a warning: both name the column, its type and what fits."""
+    world = World(tables={"public.cities": replace(TABLE, types={"name": column})})
+    index = IndexDeclaration.model_validate(
+        {**CITIES.model_dump(), "name": "cities", "fields": {"name": declared, "internal_note": {"omit": True}}}
+    )
+    (one,) = [check for check in (await checked(world, index)).checks if check.area == "source"]
+    assert one.verdict is verdict
+    if verdict is not Verdict.OK:
+        assert f"declared as {declared}, but column `name` of public.cities is {column.written}" in one.message
+        assert one.remedy.endswith(fits)
+
+
+async def test_a_point_needs_columns_of_numbers() -> None:
+    """Latitude from a boolean can't become one."""
+    facts = {"lat": ColumnFacts("boolean", (FieldType.BOOLEAN,)), "lng": ColumnFacts("real", (FieldType.NUMBER,))}
+    world = World(tables={"public.cities": TableFacts(("id",), ("id", "lat", "lng"), types=facts)})
+    index = IndexDeclaration.model_validate(
+        {
+            "name": "cities",
+            "table": "public.cities",
+            "primary_key": "id",
+            "fields": {"_geo": {"type": "geo", "lat": "lat", "lng": "lng"}},
+        }
+    )
+    lines = wrong_lines(await checked(world, index))
+    assert [verdict for verdict, _ in lines] == [Verdict.ERROR]
+    assert "column `lat` of public.cities is boolean" in lines[0][1]
