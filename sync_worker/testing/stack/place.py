@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -65,14 +66,14 @@ class Place:
         self._write(self._notes_file, json.dumps(self._notes() | dict(more), indent=1))
 
     def write_env(self, values: Mapping[str, str], *, given: Collection[str]) -> None:
-        """Write the file `env`, and remember which of its values are this stack's own and not `given` from outside."""
-        self._write(self.home / "env", "".join(f"{name}={value}\n" for name, value in values.items()))
+        """Write the file `env`, quoted for shells, and remember which values are this stack's own and not `given` from outside."""
+        self._write(self.home / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
         self.note({f"env.{name}": "" if name in given else value for name, value in values.items()})
 
     def read_env(self) -> dict[str, str]:
         """What a running stack wrote; empty where there is none."""
         with contextlib.suppress(FileNotFoundError):
-            return dict(line.split("=", 1) for line in (self.home / "env").read_text().splitlines())
+            return dict(word.split("=", 1) for word in shlex.split((self.home / "env").read_text()))
         return {}
 
     def given_from_outside(self, environment: Mapping[str, str]) -> dict[str, str]:

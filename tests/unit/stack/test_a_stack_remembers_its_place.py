@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,23 @@ def test_the_env_file_is_for_its_owner_only_and_lines_are_key_value(tmp_path: Pa
     assert (tmp_path / "env").stat().st_mode & 0o077 == 0
     assert (tmp_path / "stack.json").stat().st_mode & 0o077 == 0
     assert Place(tmp_path).read_env() == {"A": "1", "B": "x=y"}
+
+
+def test_a_shell_gets_every_value_whole(tmp_path: Path) -> None:
+    """`set -a; . .local/env` loses a value without a word where the shell takes its `&` for its own."""
+    values = {"DATABASE_URL": "postgresql://u:p'$x@127.0.0.1/app?a=1&b=2#c", "MEILI_API_KEY": "", "STATE_URL": "sqlite:///a b"}
+    Place(tmp_path).write_env(values, given=[])
+    script = 'set -a; . "$0"; exec env -0'
+    shell = subprocess.run(["sh", "-c", script, tmp_path / "env"], env={}, capture_output=True, text=True, check=True)
+    sourced = dict(line.split("=", 1) for line in shell.stdout.split("\0") if line)
+    assert {name: sourced.get(name) for name in values} == values
+    assert Place(tmp_path).read_env() == values
+
+
+def test_an_env_file_without_quotes_is_still_read(tmp_path: Path) -> None:
+    """A stack that is running while the checkout is updated wrote its values bare."""
+    (tmp_path / "env").write_text("DATABASE_URL=postgresql://u:p@127.0.0.1/app?a=1&b=2\nMEILI_API_KEY=\n")
+    assert Place(tmp_path).read_env() == {"DATABASE_URL": "postgresql://u:p@127.0.0.1/app?a=1&b=2", "MEILI_API_KEY": ""}
 
 
 def test_secrets_are_made_once_and_differ(tmp_path: Path) -> None:
