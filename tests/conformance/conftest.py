@@ -18,13 +18,15 @@ import pytest
 from harness import Server
 
 PAYLOAD_LIMIT = 8_000_000
+DOCUMENT_DELAY_S = 0.00002
+"""Ten times the double's own: its batches have to last while a loaded machine is slow to cancel one."""
 MASTER_KEY = "conformance-master-key"
 
 
 @contextmanager
 def _double() -> Iterator[Server]:
     command = [sys.executable, "-m", "sync_worker.testing.meilisearch", "--port", "0"]
-    command += ["--master-key", MASTER_KEY, "--payload-limit", str(PAYLOAD_LIMIT)]
+    command += ["--master-key", MASTER_KEY, "--payload-limit", str(PAYLOAD_LIMIT), "--document-delay-s", str(DOCUMENT_DELAY_S)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         started = re.search(r"http://\S+", process.stderr.readline())

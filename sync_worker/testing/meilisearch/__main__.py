@@ -8,7 +8,7 @@ import contextlib
 import signal
 import sys
 
-from sync_worker.testing.meilisearch.double import DEFAULT_PAYLOAD_LIMIT, MeilisearchDouble
+from sync_worker.testing.meilisearch.double import DEFAULT_DOCUMENT_DELAY_S, DEFAULT_PAYLOAD_LIMIT, MeilisearchDouble
 
 
 def main() -> None:
@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7700, help="0 takes a free one")
     parser.add_argument("--master-key", default=None)
     parser.add_argument("--payload-limit", type=int, default=DEFAULT_PAYLOAD_LIMIT, help="bytes")
+    parser.add_argument(
+        "--document-delay-s", type=float, default=DEFAULT_DOCUMENT_DELAY_S, help="seconds that a batch takes for each document"
+    )
     parser.add_argument("--db-path", default=None, help="accepted as the server has it; nothing is persisted")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
@@ -29,7 +32,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     double = MeilisearchDouble(
-        arguments.master_key, host=arguments.host, port=arguments.port, payload_limit=arguments.payload_limit
+        arguments.master_key,
+        host=arguments.host,
+        port=arguments.port,
+        payload_limit=arguments.payload_limit,
+        document_delay_s=arguments.document_delay_s,
     )
     async with double:
         note = "protocol double of Meilisearch 1.50, not a search engine; nothing is persisted"

@@ -17,6 +17,8 @@ from sync_worker.testing.meilisearch.tasks import Batch
 
 DEFAULT_PAYLOAD_LIMIT = 100_000_000
 """Bytes, as `--http-payload-size-limit` has it."""
+DEFAULT_DOCUMENT_DELAY_S = 0.000002
+"""How long a batch takes for each of its documents."""
 
 
 class MeilisearchDouble:
@@ -34,7 +36,7 @@ class MeilisearchDouble:
         port: int = 0,
         payload_limit: int = DEFAULT_PAYLOAD_LIMIT,
         batch_delay_s: float = 0.001,
-        document_delay_s: float = 0.000002,
+        document_delay_s: float = DEFAULT_DOCUMENT_DELAY_S,
     ) -> None:
         self.core = Core(master_key)
         self.faults = Faults()
