@@ -22,6 +22,8 @@ _TOPIC_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _POSTGRES_NAME = re.compile(r"[a-z0-9_]{1,63}").fullmatch
 _HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?").fullmatch
 _POSTGRES_URL = re.compile(r"postgres(ql)?://\S+").fullmatch
+_HOSTS = re.compile(r"(?:\[[^\]@]*\]|[^:\[\]@,]*)(?::\d*)?(?:,(?:\[[^\]@]*\]|[^:\[\]@,]*)(?::\d*)?)*").fullmatch
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _STATE_URL = re.compile(r"(sqlite:///\S+|postgres(ql)?://\S+)").fullmatch
 _BROKERS = re.compile(r"[^\s,:]+:\d+(,[^\s,:]+:\d+)*").fullmatch
 
@@ -47,6 +49,8 @@ def _postgres_name(value: str) -> str:
 def _http_url(value: str) -> str:
     if _HTTP_URL(value) is None:
         raise ValueError("must be a URL such as http://127.0.0.1:7700")
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no user and password: leave out what stands before the @")
     return value.rstrip("/")
 
 
@@ -56,16 +60,34 @@ def _brokers(value: str) -> str:
     return value
 
 
-def _postgres_url(value: SecretStr) -> SecretStr:
-    if _POSTGRES_URL(value.get_secret_value()) is None:
+def check_postgres_url(url: str) -> str:
+    """Raises ValueError, which never quotes the URL: for something else, or for one that libpq would cut in the wrong place.
+
+    Left to libpq, a bare `@` or `/` in the password makes its rest a host's name or a database's, and that is then printed.
+    """
+    if _POSTGRES_URL(url) is None:
         raise ValueError("must be a URL such as postgresql://reader:…@127.0.0.1:5432/shop")
+    address, _, options = url.partition("://")[2].partition("?")
+    authority, _, database = address.partition("/")
+    user, at, hosts = authority.rpartition("@")
+    stray = "@" in user + database or ("@" in options and not at)
+    if stray or _HOSTS(hosts) is None or _BARE_PERCENT(url):
+        raise ValueError(
+            "is no URL that can be read without doubt: percent-encode the password (@ is %40, / is %2F, ? is %3F, % is %25), "
+            "and write a port as a number"
+        )
+    return url
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    check_postgres_url(value.get_secret_value())
     return value
 
 
 def _state_url(value: SecretStr) -> SecretStr:
     if _STATE_URL(value.get_secret_value()) is None:
         raise ValueError("must be sqlite:///path or postgresql://user:…@host:5432/database")
-    return value
+    return value if value.get_secret_value().startswith("sqlite:") else _postgres_url(value)
 
 
 Topic = Annotated[str, AfterValidator(_topic)]

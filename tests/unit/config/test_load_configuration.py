@@ -262,3 +262,46 @@ def test_a_validation_error_that_gets_out_holds_no_input() -> None:
     with pytest.raises(ValidationError) as caught:
         MeilisearchSection.model_validate({"url": "http://a", "api_key": 4242})
     assert "4242" not in str(caught.value)
+
+
+MISREAD = [
+    "postgresql://shop:abc@SeCrEt@127.0.0.1/db",
+    "postgresql://shop:ab/SeCrEt@127.0.0.1/db",
+    "postgresql://shop:ab/SeC@rEt@127.0.0.1/db",
+    "postgresql://shop:1?SeCrEt@127.0.0.1/db",
+    "postgresql://shop:SeCrEt%zz@127.0.0.1/db",
+    "postgresql://127.0.0.1:SeCrEt/db",
+]
+
+
+@pytest.mark.parametrize("url", MISREAD)
+@pytest.mark.parametrize("key", ["source.url", "state.url", "connector.database_url"])
+def test_a_password_that_is_not_percent_encoded_is_refused_unseen(load: Load, key: str, url: str) -> None:
+    """libpq would take its rest for a host's name, and print it."""
+    section, _, name = key.partition(".")
+    (found,) = problems(load, GOOD, {f"SYNC_WORKER_{section.upper()}__{name.upper()}": url})
+    assert "percent-encode the password (@ is %40, / is %2F" in found
+    assert "eC" not in found
+    assert "rEt" not in found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://shop:p%40ss%2Fword@127.0.0.1/db",
+        "postgresql://shop:a:b#c@[::1]:5432/db?sslmode=require",
+        "postgresql://a:5432,b:5433/db",
+        "postgresql:///db?host=%2Frun%2Fpostgresql",
+        "postgres://shop@%2Frun%2Fpostgresql/db",
+    ],
+)
+def test_a_url_that_libpq_reads_as_it_is_meant_is_taken(load: Load, url: str) -> None:
+    """Encoded passwords, IPv6, several hosts, sockets."""
+    assert load(GOOD, {"SYNC_WORKER_SOURCE__URL": url}).source.url.get_secret_value() == url
+
+
+def test_a_user_in_the_url_of_meilisearch_is_refused_by_name(load: Load) -> None:
+    """It would be printed with the address in every message."""
+    (found,) = problems(load, GOOD.replace("http://127", "http://me:hunter3@127"))
+    assert found.startswith("meilisearch.url: must hold no user and password")
+    assert "hunter3" not in found
