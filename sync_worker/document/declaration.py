@@ -76,9 +76,15 @@ def _check_uid(uid: str) -> str:
     return uid
 
 
-def _check_table(table: str) -> str:
+def check_table(table: str) -> str:
+    """Raises ValueError for what is not `schema.table`, or has a name that the connector's list of tables can't carry."""
     if _TABLE(table) is None:
-        raise ValueError(f"`{table}` is not `schema.table`; write for instance `public.{table}`")
+        if re.fullmatch(r"[^\s.]+", table):
+            raise ValueError(f"`{table}` is not `schema.table`; write for instance `public.{table}`")
+        raise ValueError(
+            f"`{table}` is not `schema.table` with no space and no further dot in either name; Debezium's list of tables and "
+            "the names of its topics can't carry others, so such a table can't be streamed before it has another name"
+        )
     return table
 
 
@@ -128,7 +134,7 @@ class IndexDeclaration(BaseModel):
     meilisearch: str = Field(
         "default", description="Which Meilisearch: `default` is `[meilisearch]`, NAME is `[meilisearch.NAME]`."
     )
-    table: Annotated[str, AfterValidator(_check_table)] = Field(
+    table: Annotated[str, AfterValidator(check_table)] = Field(
         description="Table that the index shows, as `schema.table`. One table may feed several indexes."
     )
     primary_key: Annotated[tuple[str, ...], BeforeValidator(_columns_of_key), AfterValidator(_check_key)] = Field(

@@ -13,8 +13,9 @@ from typing import Any
 from sync_worker.adapters.debezium.template import render_connector
 from sync_worker.adapters.source.catalogue import describe_table
 from sync_worker.adapters.source.suggest import suggest_declaration
-from sync_worker.config import Config
+from sync_worker.config import Config, check_postgres_url
 from sync_worker.config.schema import json_schema
+from sync_worker.document.declaration import check_table
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations import check as checking
 from sync_worker.operations import connector, findings, keys
@@ -22,6 +23,8 @@ from sync_worker.operations.config import masked
 from sync_worker.operations.indexes import IndexesReport, prepare_indexes
 from sync_worker.operations.init import InitReport, declared_name, with_declaration
 from sync_worker.wiring import build, facts
+
+_SOURCE_URL = "SYNC_WORKER_SOURCE__URL"
 
 
 def actor() -> str:
@@ -143,7 +146,11 @@ async def create_indexes(config: Config, *, instance: str, admin_key: str) -> In
 
 async def init_declaration(*, table: str, database_url: str | None, config: Path | None) -> InitReport:
     """Raises SourceUnavailable, and ConfigurationError for a missing table or a file that can't take the declaration."""
-    dsn = database_url or os.environ.get("SYNC_WORKER_SOURCE__URL")
+    try:
+        check_table(table)
+    except ValueError as error:
+        raise ConfigurationError([f"--table {table}: {error}"], remedy="nothing was written") from error
+    dsn = _checked_url(database_url, "--database-url") or _checked_url(os.environ.get(_SOURCE_URL), _SOURCE_URL)
     if dsn is None:
         dsn = build.secret(build.read_config(config or Path("sync-worker.toml"), indexes_required=False).source.url)
     description = await describe_table(dsn, table)
@@ -152,6 +159,14 @@ async def init_declaration(*, table: str, database_url: str | None, config: Path
         return InitReport(declared_name(text), text, written_to=None)
     _write_declaration(config, text)
     return InitReport(declared_name(text), text, written_to=str(config))
+
+
+def _checked_url(url: str | None, name: str) -> str | None:
+    # libpq takes `host=… dbname=…` as well; in that form nothing of a password can be taken for a host.
+    try:
+        return url if url is None or "://" not in url else check_postgres_url(url)
+    except ValueError as error:
+        raise ConfigurationError([f"{name}: {error}"], remedy="mend the URL; nothing of it is shown here") from error
 
 
 def _write_declaration(config: Path, text: str) -> None:
