@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,8 @@ from sync_worker.testing.stack.model import Stack
 from sync_worker.testing.stack.part import Kind, OutsidePart, Part, checkout
 from sync_worker.testing.stack.place import PORT_VARIABLE, Place
 from sync_worker.testing.stack.process import Daemon, StackError
+
+_READABLE_PASSWORD = re.compile(r"(?:[^/@?#%\[\]]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +160,15 @@ class Assembly:
 
 
 def _database_answers(url: str) -> bool:
-    with psycopg.connect(url, connect_timeout=5) as connection:
-        return connection.execute("SHOW wal_level").fetchone() == ("logical",)
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            (wal_level,) = connection.execute("SHOW wal_level").fetchone() or (None,)
+    except psycopg.Error:
+        password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+        if not _READABLE_PASSWORD.fullmatch(password):
+            # libpq takes a part of the password for host or port then, and would quote it.
+            raise StackError("DATABASE_URL: percent-encode the special characters of its password") from None
+        raise
+    if wal_level != "logical":
+        raise StackError(f"its wal_level is {wal_level}, and must be logical")
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sync_worker.testing.stack.part import Kind, checkout, wait_until
@@ -87,10 +88,11 @@ class ContainerPart:
         self.name = name
         self._compose, self._answers = compose, answers
 
-    def start(self) -> None:
+    def start(self, given_up: Callable[[], bool] = lambda: False) -> None:
         if not self.is_running():
             self._compose.up([self.name])
-        wait_until(self._answers, self.name, last_words=lambda: self._compose.run("logs", "--tail", "15", self.name))
+        last_words = partial(self._compose.run, "logs", "--tail", "15", self.name)
+        wait_until(self._answers, self.name, given_up=given_up, last_words=last_words)
 
     def stop(self) -> None:
         self._compose.run("stop", "--timeout", "15", self.name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 from sync_worker.testing.stack import meilisearch, postgres
 from sync_worker.testing.stack.assembly import Assembly
@@ -41,17 +43,17 @@ def up(
         environment: what was given from outside, the process's own by default.
         answered: told of each part as soon as it answers, from a thread of its own: Connect takes much longer than PostgreSQL.
 
-    Raises StackError where a part cannot be had or does not come up; what is running by then stays, for a look at it.
+    Raises StackError where a part cannot be had or does not come up; what this call started is stopped again; logs and data stay.
     """
     place = Place(home)
     with place.locked():
         assembly = Assembly(place, os.environ if environment is None else environment, parts, say)
         stack = assembly.stack()
         wanted = [part for part in stack.parts if part.name in parts]
-        assembly.start_containers(wanted)
-        with ThreadPoolExecutor(len(PARTS)) as pool:
-            for started in [pool.submit(_start, stack, part, say, answered) for part in wanted]:
-                started.result()
+        ours = [part for part in wanted if part.kind is not Kind.OUTSIDE and not part.is_running()]
+        with _stopped_on_failure(ours, say):
+            assembly.start_containers(wanted)
+            _start_all(wanted, lambda part, given_up: _start(stack, part, say, answered, given_up))
         if set(parts) == set(PARTS):
             place.write_env(stack.environment, given=assembly.given)
     if stack.meilisearch in wanted and not stack.has_real_meilisearch:
@@ -139,16 +141,46 @@ _ADDRESSES = {
 
 
 def _without_password(address: str) -> str:
-    before, at, host = address.rpartition("@")
-    return f"{before.rpartition(':')[0]}:***@{host}" if at else host
+    return re.sub(r"(://[^:@/]*):.*@", r"\1:***@", address)
 
 
-def _start(stack: Stack, part: Part, say: Callable[[str], None], answered: Callable[[Stack, Part], None]) -> None:
+def _start(
+    stack: Stack,
+    part: Part,
+    say: Callable[[str], None],
+    answered: Callable[[Stack, Part], None],
+    given_up: Callable[[], bool],
+) -> None:
     began = time.monotonic()
     say(f"{part.name}: starting ({part.kind})" if not part.is_running() else f"{part.name}: is running ({part.kind})")
-    part.start()
+    part.start(given_up)
     say(f"{part.name}: answers after {time.monotonic() - began:.1f} s")
     answered(stack, part)
+
+
+def _start_all(parts: Collection[Part], start: Callable[[Part, Callable[[], bool]], None]) -> None:
+    """Start all at once. The first that fails ends the waiting for the others; its error is raised."""
+    given_up = Event()
+    with ThreadPoolExecutor(len(PARTS)) as pool:
+        try:
+            starts = [pool.submit(start, part, given_up.is_set) for part in parts]
+            for done in wait(starts, return_when=FIRST_EXCEPTION).done:
+                done.result()
+        except BaseException:
+            given_up.set()
+            raise
+
+
+@contextlib.contextmanager
+def _stopped_on_failure(parts: Collection[Part], say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for part in parts:
+            if part.is_running():
+                part.kill()
+                say(f"{part.name}: stopped again")
+        raise
 
 
 def _stop(daemon: Daemon, say: Callable[[str], None]) -> None:

@@ -12,6 +12,11 @@ from typing import Protocol
 from sync_worker.testing.stack.process import Daemon, StackError
 
 READY_WITHIN_S = 180.0
+OUTSIDE_READY_WITHIN_S = 30.0
+
+
+def _never() -> bool:
+    return False
 
 
 class Kind(StrEnum):
@@ -33,8 +38,11 @@ class Part(Protocol):
     @property
     def kind(self) -> Kind: ...
 
-    def start(self) -> None:
-        """Start it where it is not running, and wait until it answers. Raises StackError where it does not."""
+    def start(self, given_up: Callable[[], bool] = _never) -> None:
+        """Start it where it is not running, and wait until it answers.
+
+        Raises StackError where it does not, or where the caller has `given_up` waiting by then.
+        """
         ...
 
     def stop(self) -> None:
@@ -71,10 +79,10 @@ class NativePart:
         """Whether it answers now. May raise anything while it does not."""
         raise NotImplementedError
 
-    def start(self) -> None:
+    def start(self, given_up: Callable[[], bool] = _never) -> None:
         if not self.is_running():
             self.launch()
-        wait_until(self.answers, self.name, alive=self.is_running, last_words=self._daemon.last_words)
+        wait_until(self.answers, self.name, given_up=given_up, alive=self.is_running, last_words=self._daemon.last_words)
 
     def stop(self) -> None:
         self._daemon.stop()
@@ -101,8 +109,8 @@ class OutsidePart:
         self.name = name
         self._answers = answers
 
-    def start(self) -> None:
-        wait_until(self._answers, self.name, within_s=30)
+    def start(self, given_up: Callable[[], bool] = _never) -> None:
+        wait_until(self._answers, self.name, given_up=given_up, within_s=OUTSIDE_READY_WITHIN_S)
 
     def _not_ours(self) -> StackError:
         return StackError(f"{self.name} was given from outside, so it is not ours to stop")
@@ -130,6 +138,7 @@ def wait_until(
     answers: Callable[[], bool],
     name: str,
     *,
+    given_up: Callable[[], bool] = _never,
     alive: Callable[[], bool] = lambda: True,
     last_words: Callable[[], str] = lambda: "",
     within_s: float = READY_WITHIN_S,
@@ -144,9 +153,16 @@ def wait_until(
         except Exception as error:  # Each client library has its own, and all mean "not yet" here.
             trouble = error
         if not alive():
-            raise StackError(f"{name} ended while it was starting. Its last words:\n{last_words()}")
+            raise StackError(f"{name} ended while it was starting{_quoted(last_words())}")
+        if given_up():
+            raise StackError(f"{name} did not answer yet when its start was given up")
         time.sleep(0.1)
-    raise StackError(f"{name} does not answer after {within_s:.0f} s ({trouble}). Its last words:\n{last_words()}")
+    why = f": {trouble}" if trouble else ""
+    raise StackError(f"{name} does not answer after {within_s:.0f} s{why}{_quoted(last_words())}")
+
+
+def _quoted(last_words: str) -> str:
+    return f"\nIts last words:\n{last_words}" if last_words else ""
 
 
 def free_port() -> int:

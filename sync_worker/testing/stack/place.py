@@ -66,7 +66,7 @@ class Place:
         self._write(self._notes_file, json.dumps(self._notes() | dict(more), indent=1))
 
     def write_env(self, values: Mapping[str, str], *, given: Collection[str]) -> None:
-        """Write the file `env`, quoted for shells, and remember which values are this stack's own and not `given` from outside."""
+        """Write the file `env`, quoted for shells, and remember which values are our own and not `given` from outside."""
         self._write(self.home / "env", "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
         self.note({f"env.{name}": "" if name in given else value for name, value in values.items()})
 
