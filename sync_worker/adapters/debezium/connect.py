@@ -42,7 +42,7 @@ class ConnectClient:
                 headers={"accept": "application/json"},
             )
         except httpx.InvalidURL as error:
-            raise ConfigurationError([f"connector.connect_url {url!r} is no URL"]) from error
+            raise ConfigurationError([f"connector.url {url!r} is no URL"]) from error
 
     async def __aenter__(self) -> ConnectClient:
         return self
@@ -174,11 +174,11 @@ class ConnectClient:
         try:
             response = await self._http.request(method, path, json=json, params=params)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise ConfigurationError([f"connector.connect_url {self._url!r} is no URL for HTTP"]) from error
+            raise ConfigurationError([f"connector.url {self._url!r} is no URL for HTTP"]) from error
         except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict) as error:
             raise ConnectUnavailable(
                 f"Kafka Connect at {_shown(self._url)} does not answer ({type(error).__name__})",
-                remedy="check that Connect runs and that connector.connect_url is right",
+                remedy="check that Connect runs and that connector.url is right",
             ) from error
         if response.status_code == 404 and missing_ok:
             return None
@@ -205,7 +205,7 @@ def _shown(url: str) -> str:
 
 
 def _not_connect(url: str) -> ConnectUnavailable:
-    return ConnectUnavailable(f"what answers at {_shown(url)} is not Kafka Connect", remedy="check connector.connect_url")
+    return ConnectUnavailable(f"what answers at {_shown(url)} is not Kafka Connect", remedy="check connector.url")
 
 
 def _message(response: httpx.Response) -> str:

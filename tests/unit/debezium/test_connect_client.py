@@ -96,6 +96,17 @@ async def test_what_is_not_connect_is_told() -> None:
     assert "hidden" not in str(raised.value)
 
 
+async def test_the_remedy_names_the_key_of_the_configuration() -> None:
+    """`connector.url`, as it is written there."""
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(ConnectUnavailable) as raised:
+        await _client(broken).status("c")
+    assert "connector.url" in raised.value.remedy
+
+
 async def test_apply_waits_until_running_holds() -> None:
     """No connector yet, no tasks yet, then RUNNING."""
     connect = FakeConnect(None, None, _state("RUNNING"), _state("UNASSIGNED", "RUNNING"), _state("RUNNING", "RUNNING"))
