@@ -18,6 +18,7 @@ from sync_worker.adapters.debezium.template import ConnectorSettings
 from sync_worker.adapters.kafka import KafkaDeadLetters, KafkaLog, KafkaTopics
 from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.meilisearch.errors import ADMINISTRATORS_KEY
 from sync_worker.adapters.meilisearch.transport import Timeouts
 from sync_worker.adapters.source.postgres import PostgresSource
 from sync_worker.config import Config, load_config
@@ -78,7 +79,7 @@ def build_scratch(section: MeilisearchSection) -> MeilisearchAdmin | None:
 
 
 def build_admin(section: MeilisearchSection, key: str) -> MeilisearchAdmin:
-    return MeilisearchAdmin(section.url, key, key_name="administrator's key", timeouts=_timeouts(section))
+    return MeilisearchAdmin(section.url, key, key_name=ADMINISTRATORS_KEY, timeouts=_timeouts(section))
 
 
 def _timeouts(section: MeilisearchSection) -> Timeouts:

@@ -47,6 +47,9 @@ class Call:
     writes: bool
 
 
+ADMINISTRATORS_KEY = "administrator's key"
+"""`key_name` of what the operator gives for one command, and `sync-worker keys` can't make."""
+
 FULL = frozenset({"no_space_left_on_device", "too_many_open_files", "io_error", "database_size_limit_reached"})
 """A full task store answers `no_space_left_on_device` too. A read of the error table of Meilisearch 1.50."""
 
@@ -182,6 +185,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _remedy(code: str, call: Call) -> str:
+    if code in ("missing_authorization_header", "invalid_api_key") and call.key_name == ADMINISTRATORS_KEY:
+        return (
+            f"The {call.key_name} that was given is wrong, has expired, or lacks the action {call.action}: give the master key, "
+            "or a key that has it."
+        )
     if code in ("missing_authorization_header", "invalid_api_key"):
         return (
             f"The {call.key_name} must exist, must not have expired, and needs the action {call.action} on this index; "

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sync_worker.adapters.meilisearch.errors import ADMINISTRATORS_KEY
 from sync_worker.adapters.meilisearch.official import Official
 from sync_worker.errors import SinkRejected
 
@@ -54,7 +55,7 @@ def make_worker_keys(admin_url: str, admin_key: str, index_patterns: Sequence[st
 
     Raises SinkDenied where `admin_key` may not make keys or the server has no master key, SinkUnavailable.
     """
-    official = Official(admin_url, admin_key, key_name="administrator's key")
+    official = Official(admin_url, admin_key, key_name=ADMINISTRATORS_KEY)
     return WorkerKeys(
         worker_key=_key(official, "worker", WORKER_ACTIONS, sorted(set(index_patterns))),
         scratch_key=_key(official, "scratch", SCRATCH_ACTIONS, [SCRATCH_PATTERN]),

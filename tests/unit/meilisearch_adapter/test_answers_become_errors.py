@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sync_worker.adapters.meilisearch.errors import Call, from_answer
+from sync_worker.adapters.meilisearch.errors import ADMINISTRATORS_KEY, Call, from_answer
 from sync_worker.errors import (
     AnswerLost,
     PayloadTooLarge,
@@ -121,3 +121,12 @@ def test_a_redirect_names_its_target() -> None:
     error = from_answer(301, {"Location": "https://search/"}, b"", WRITE)
     assert type(error) is SinkDenied
     assert "https://search/" in error.remedy
+
+
+def test_a_refused_administrators_key_is_not_to_be_mended_by_making_keys() -> None:
+    """`sync-worker keys` is what was refused: the key that was given is at fault."""
+    call = Call("POST /keys", "keys.create", ADMINISTRATORS_KEY, "http://search", writes=True)
+    body = json.dumps({"code": "invalid_api_key", "message": "The provided API key is invalid."}).encode()
+    told = from_answer(403, {}, body, call)
+    assert told.remedy.startswith("The administrator's key that was given is wrong, has expired, or lacks the action keys.create")
+    assert "sync-worker keys" not in told.remedy
