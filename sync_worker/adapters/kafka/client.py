@@ -44,7 +44,7 @@ class Administration:
     """Kafka's administration client."""
 
     def __init__(self, bootstrap: str, security: Mapping[str, str]) -> None:
-        self._faults = Faults()
+        self._faults = Faults(bootstrap)
         self._settings = settings(bootstrap, security, self._faults)
         self._client = made(AdminClient, self._settings, self._faults)
 
@@ -75,6 +75,8 @@ class Administration:
                 self._client = made(AdminClient, self._settings, self._faults)
             raise self._faults.translate(error, doing) from error
         except TimeoutError as error:
-            raise LogUnavailable(f"Kafka failed while {doing}: no answer within {2 * ANSWER_S:.0f} s") from error
+            raise LogUnavailable(
+                f"Kafka at {self._faults.brokers} failed while {doing}: no answer within {2 * ANSWER_S:.0f} s"
+            ) from error
         self._faults.succeeded()
         return answers

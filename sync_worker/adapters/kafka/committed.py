@@ -20,7 +20,7 @@ def committed_offsets(
     bootstrap: str, group: str, security: Mapping[str, str], partitions: Collection[TopicPartition]
 ) -> Mapping[TopicPartition, int | None]:
     """None where there is none. Takes at most ten seconds; raises LogUnavailable or ConfigurationError."""
-    faults = Faults()
+    faults = Faults(bootstrap)
     doing = f"reading the committed offsets of {group}"
     configuration = {**settings(bootstrap, security, faults), "group.id": group, "enable.auto.commit": False}
     consumer = made(Consumer, configuration, faults)

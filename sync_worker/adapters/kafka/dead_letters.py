@@ -38,7 +38,7 @@ class KafkaDeadLetters:
         self._topic = topic
         self._deadline_s = deadline_s
         self._letter_bytes = max_record_bytes + HEADER_ROOM
-        self._faults = Faults()
+        self._faults = Faults(bootstrap)
         self._settings = {
             **settings(bootstrap, security, self._faults),
             "acks": "all",

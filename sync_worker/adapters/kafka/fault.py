@@ -45,7 +45,8 @@ class Faults:
     the refusal is remembered (this object is the client's `error_cb`) and stands for the time-outs until something succeeds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
         self._refusal: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
@@ -56,7 +57,7 @@ class Faults:
         self._refusal = None
 
     def translate(self, error: KafkaException | KafkaError, doing: str) -> SyncWorkerError:
-        """The error to raise; `doing` completes "Kafka failed while …"."""
+        """The error to raise; `doing` completes "Kafka at HOST:PORT failed while …"."""
         cause = error.args[0] if isinstance(error, KafkaException) else error
         if self._refusal is not None and cause.code() not in _SETTINGS:
             cause = self._refusal
@@ -72,4 +73,4 @@ class Faults:
             remedy = "Give the worker's Kafka user the right that is named here."
         elif cause.code() in _TOO_LARGE:
             remedy = "Raise max.message.bytes of the dead-letter topic above the data topics' by 128 KiB."
-        return LogUnavailable(f"Kafka failed while {doing}: {told}", remedy=remedy)
+        return LogUnavailable(f"Kafka at {self.brokers} failed while {doing}: {told}", remedy=remedy)

@@ -26,7 +26,7 @@ class RangeReader:
     def __init__(
         self, bootstrap: str, group: str, security: Mapping[str, str], partition: TopicPartition, start: int, end: int
     ) -> None:
-        self._faults = Faults()
+        self._faults = Faults(bootstrap)
         self._settings = {
             **settings(bootstrap, security, self._faults),
             "group.id": group,

@@ -28,14 +28,16 @@ MENDED_IN_A_FILE = {
 def test_each_code_is_translated() -> None:
     """What a file mends ends the start; all else holds the worker, so that nothing is lost while it lasts."""
     assert len(CODES) > 100
-    found = {name: type(Faults().translate(KafkaException(KafkaError(code)), "reading")) for name, code in CODES.items()}
+    found = {
+        name: type(Faults("127.0.0.1:1").translate(KafkaException(KafkaError(code)), "reading")) for name, code in CODES.items()
+    }
     assert {name for name, kind in found.items() if kind is ConfigurationError} == MENDED_IN_A_FILE
     assert {kind for name, kind in found.items() if name not in MENDED_IN_A_FILE} == {LogUnavailable}
 
 
 def test_refused_credentials_are_named_though_the_request_times_out() -> None:
     """librdkafka tells of a refusal beside the request and tries on: without it an operator would look for a network fault."""
-    faults = Faults()
+    faults = Faults("127.0.0.1:1")
     faults(KafkaError(KafkaError._TRANSPORT))
     assert isinstance(faults.translate(KafkaError(KafkaError._TIMED_OUT), "reading"), LogUnavailable)
     faults(KafkaError(KafkaError._AUTHENTICATION, "wrong password"))
@@ -55,3 +57,9 @@ def test_settings_that_librdkafka_refuses_are_a_configuration_error(security: di
         KafkaTopics("127.0.0.1:1", security)
     with pytest.raises(ConfigurationError, match=r"\[kafka\]"):
         KafkaDeadLetters("127.0.0.1:1", "letters", security, max_record_bytes=1_000_000)
+
+
+def test_brokers_that_do_not_answer_are_named() -> None:
+    """With their address: the configuration may hold another one than its reader thinks."""
+    told = Faults("kafka.example:9092").translate(KafkaError(KafkaError._TRANSPORT), "describing the topics")
+    assert told.message.startswith("Kafka at kafka.example:9092 failed while describing the topics: ")
