@@ -7,7 +7,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from sync_worker.config.model import secret_keys
+from sync_worker.document.field import FieldDeclaration
 from sync_worker.document.problem import Problem, ProblemsError, suggestion
+from sync_worker.document.value import FieldType
 
 _KINDS = {
     "string_type": "must be a text",
@@ -46,6 +48,8 @@ def _what(kind: str, message: str, context: dict[str, Any], model: type[BaseMode
     if kind == "extra_forbidden":
         known = [name for name in owner.model_fields if name != "name" or "table" not in owner.model_fields]
         return f"unknown key; {suggestion(at[-1], [*known, *(f'{key}_file' for key in secret_keys(owner))])}"
+    if context.get("class_name") == FieldDeclaration.__name__:
+        return f'must be a type\'s name in quotes ({", ".join(FieldType)}), or a table such as {{ type = "text" }}'
     if kind == "missing":
         field = owner.model_fields.get(at[-1])
         secret = f" (or `{at[-1]}_file`)" if at[-1] in secret_keys(owner) else ""

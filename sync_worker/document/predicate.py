@@ -20,6 +20,7 @@ SUPPORTED = (
     "[NOT] IN (…), [NOT] BETWEEN … AND …, [NOT] LIKE, [NOT] ILIKE"
 )
 
+_WORDS = {"EQ": "=", "NEQ": "<>", "LT": "<", "LTE": "<=", "GT": ">", "GTE": ">="}
 _SQL_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]").match
 _UNDERSTOOD = frozenset(("this", "expression", "expressions", "low", "high", "negate"))
 
@@ -58,6 +59,8 @@ def compile_predicate(sql: str) -> Predicate:
         parsed = [tree for tree in sqlglot.parse(sql, dialect="postgres") if tree is not None]
     except SqlglotError as error:
         reason = str(error).splitlines()[0].split(" Line ")[0].rstrip(". ")
+        if node := re.search(r"missing for <class '[\w.]*\.(\w+)'>", reason):
+            reason = f"something is missing beside {_WORDS.get(node[1], node[1].upper())}"
         raise ValueError(f"not a SQL expression ({reason}); supported are: {SUPPORTED}") from error
     if len(parsed) != 1:
         raise ValueError(f"must be one SQL expression; supported are: {SUPPORTED}")

@@ -46,7 +46,7 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             index.name,
             Verdict.ERROR,
             f"column `{name}` is declared, but {index.table} has no such column: every change would fail",
-            suggestion(name, table.columns),
+            f"{suggestion(name, table.columns)}{_quotes_hint(index, name)}",
         )
     yield from type_problems(index, table)
     forgotten = [name for name in table.columns if name not in declared | table.generated]
@@ -58,6 +58,11 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             f"neither declared nor omitted, so not indexed: {', '.join(forgotten)}",
             f"add them to the fields of {section}, with a type or with omit = true",
         )
+
+
+def _quotes_hint(index: IndexDeclaration, name: str) -> str:
+    quoted = index.where is not None and f'"{name}"' in index.where
+    return f"; if it is a text in `where`, write '{name}': double quotes name a column" if quoted else ""
 
 
 def type_problems(index: IndexDeclaration, table: TableFacts) -> Iterator[Check]:

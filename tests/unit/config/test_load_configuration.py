@@ -305,3 +305,18 @@ def test_a_user_in_the_url_of_meilisearch_is_refused_by_name(load: Load) -> None
     (found,) = problems(load, GOOD.replace("http://127", "http://me:hunter3@127"))
     assert found.startswith("meilisearch.url: must hold no user and password")
     assert "hunter3" not in found
+
+
+def test_a_field_may_be_a_types_name_or_a_table(load: Load) -> None:
+    """A number is neither; the message names both forms and the types."""
+    (found,) = problems(load, GOOD.replace('name = "text"', "huge = 3"))
+    assert found.startswith("indexes.cities.fields.huge: must be a type's name in quotes (integer, number,")
+    assert "or a table" in found
+
+
+@pytest.mark.parametrize(("where", "beside"), [("price > 3 AND", "AND"), ("price =", "=")])
+def test_an_unfinished_condition_is_told_in_sqls_words(load: Load, where: str, beside: str) -> None:
+    """Not in those of the parser's classes."""
+    (found,) = problems(load, GOOD + f'where = "{where}"')
+    assert f"something is missing beside {beside})" in found
+    assert "sqlglot" not in found

@@ -364,3 +364,12 @@ async def test_a_point_needs_columns_of_numbers() -> None:
     lines = wrong_lines(await checked(world, index))
     assert [verdict for verdict, _ in lines] == [Verdict.ERROR]
     assert "column `lat` of public.cities is boolean" in lines[0][1]
+
+
+async def test_a_text_in_double_quotes_is_taken_for_a_column() -> None:
+    """As SQL does; the remedy shows the quotes that were meant."""
+    declared = {**CITIES.model_dump(exclude_unset=True), "name": "cities", "where": '"name" = "Ulm"'}
+    index = IndexDeclaration.model_validate(declared)
+    (wrong,) = [one for one in (await checked(World(), index)).checks if one.verdict is Verdict.ERROR]
+    assert "column `Ulm` is declared" in wrong.message
+    assert "write 'Ulm': double quotes name a column" in wrong.remedy
