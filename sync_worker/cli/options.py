@@ -37,7 +37,7 @@ DebugOption = Annotated[
     ),
 ]
 
-InstanceOption = Annotated[str, typer.Option("--instance", help="Which Meilisearch: `default`, or NAME of [meilisearch.NAME].")]
+InstanceOption = Annotated[str, typer.Option("--instance", help="Which Meilisearch: `default`, or NAME of \\[meilisearch.NAME].")]
 AdminKeyFileOption = Annotated[
     Path | None,
     typer.Option(

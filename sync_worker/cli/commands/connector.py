@@ -29,8 +29,8 @@ def apply(
     for table in report.unsnapshotted:
         print_lines(
             [
-                f"! {table}: its changes are streamed from now on, but the rows that it holds already are not: Debezium snapshots "
-                "only what a connector starts with",
+                f"! {table}: its changes are streamed from now on, but the rows that it holds already are not: Debezium "
+                "snapshots only what a connector starts with",
                 "  do: delete the connector with --drop-slot and apply it again, which snapshots every table, until the backfill "
                 "verb is there",
             ]

@@ -19,7 +19,7 @@ def init(
             "--database-url",
             envvar="DATABASE_URL",
             show_default=False,
-            help="Where the table is; otherwise [source] of the configuration.",
+            help="Where the table is; otherwise \\[source] of the configuration.",
         ),
     ] = None,
     config: Annotated[

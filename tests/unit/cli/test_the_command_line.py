@@ -194,3 +194,10 @@ def test_help_is_there_at_once() -> None:
 def processor_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(("command", "words"), [("init", "[source]"), ("keys", "[meilisearch.NAME]")])
+def test_help_keeps_words_in_brackets(monkeypatch: pytest.MonkeyPatch, command: str, words: str) -> None:
+    """Rich would take them for markup and leave them out."""
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 300)
+    assert words in run(command, "--help").stdout
