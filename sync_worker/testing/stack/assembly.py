@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from sync_worker.config.model import check_postgres_url
 from sync_worker.testing.stack import meilisearch, postgres
 from sync_worker.testing.stack.containers import Compose, ContainerPart, use_containers
 from sync_worker.testing.stack.jars import cache_folder, fetch, read_list
@@ -18,8 +18,6 @@ from sync_worker.testing.stack.model import Stack
 from sync_worker.testing.stack.part import Kind, OutsidePart, Part, checkout
 from sync_worker.testing.stack.place import PORT_VARIABLE, Place
 from sync_worker.testing.stack.process import Daemon, StackError
-
-_READABLE_PASSWORD = re.compile(r"(?:[^/@?#%\[\]]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,10 @@ class Assembly:
 
     def _postgres(self) -> _Address:
         if url := self._given.get("DATABASE_URL"):
+            try:
+                check_postgres_url(url)
+            except ValueError as error:
+                raise StackError(f"DATABASE_URL {error}") from error
             return _Address(OutsidePart("postgres", partial(_database_answers, url)), url, url)
         password = self._secret("postgres", "POSTGRES_PASSWORD")
         port = self._port("postgres")
@@ -160,15 +162,8 @@ class Assembly:
 
 
 def _database_answers(url: str) -> bool:
-    try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
-            (wal_level,) = connection.execute("SHOW wal_level").fetchone() or (None,)
-    except psycopg.Error:
-        password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
-        if not _READABLE_PASSWORD.fullmatch(password):
-            # libpq takes a part of the password for host or port then, and would quote it.
-            raise StackError("DATABASE_URL: percent-encode the special characters of its password") from None
-        raise
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        (wal_level,) = connection.execute("SHOW wal_level").fetchone() or (None,)
     if wal_level != "logical":
         raise StackError(f"its wal_level is {wal_level}, and must be logical")
     return True
