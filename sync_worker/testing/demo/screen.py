@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-_PLAIN_EVERY_S = 2.0
+_TELL_EVERY_S = 2.0
 _PIPE_WIDTH = 150
 
 
@@ -42,26 +42,38 @@ class Screen:
         self._console.print(f"\n{line}", style="bold", soft_wrap=True)
 
     @contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Call what it gives with how many are done."""
+    def bar(self, what: str, total: int, *, waits_for: Callable[[], str] = lambda: "") -> Iterator[Callable[[int], None]]:
+        """Call what it gives with how many are done.
+
+        Args:
+            waits_for: what is going on; asked when there is something to print, and at most every two seconds.
+        """
         if not self._console.is_terminal:
-            yield self._plain(what, total)
+            yield self._plain(what, total, waits_for)
             return
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda done: progress.update(task, completed=done)
+            task = progress.add_task(what, total=total, note="")
+            tell = _now_and_then(lambda _: progress.update(task, note=waits_for()))
 
-    def _plain(self, what: str, total: int) -> Callable[[int], None]:
-        told = time.monotonic()
+            def step(done: int) -> None:
+                progress.update(task, completed=done)
+                tell(done)
 
-        def step(done: int) -> None:
-            nonlocal told
-            if time.monotonic() - told >= _PLAIN_EVERY_S:
-                told = time.monotonic()
-                self.say(f"  {what}: {done:,} of {total:,}")
+            yield step
 
-        return step
+    def _plain(self, what: str, total: int, waits_for: Callable[[], str]) -> Callable[[int], None]:
+        def tell(done: int) -> None:
+            note = waits_for()
+            self.say(f"  {what}: {done:,} of {total:,}{f' ({note})' if note else ''}")
+
+        return _now_and_then(tell)
 
     def table(self, observations: list[Observation]) -> None:
         table = Table(box=None, pad_edge=False, show_edge=False)
@@ -73,6 +85,18 @@ class Screen:
             mark, seen = ("✓", one.seen) if one.seen is not None else ("✗", "NOT OBSERVED")
             table.add_row(mark, one.promise, "" if one.took_s is None else duration(one.took_s), seen)
         self._console.print(table)
+
+
+def _now_and_then(tell: Callable[[int], None]) -> Callable[[int], None]:
+    told = time.monotonic()
+
+    def step(done: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _TELL_EVERY_S:
+            told = time.monotonic()
+            tell(done)
+
+    return step
 
 
 def _console() -> Console:

@@ -32,6 +32,14 @@ class Search:
     def count(self, uid: str) -> int:
         return int(self._asked("GET", f"/indexes/{uid}/stats")["numberOfDocuments"])
 
+    def unfinished(self, *uids: str) -> tuple[int, int]:
+        """How many tasks of these indexes are enqueued, and how many are being processed."""
+
+        def total(status: str) -> int:
+            return int(self._asked("GET", f"/tasks?limit=1&indexUids={','.join(uids)}&statuses={status}")["total"])
+
+        return total("enqueued"), total("processing")
+
     def ids(self, uid: str, field: str) -> set[str]:
         """The id of every document, from one look at the index."""
         asked = {"fields": [field], "limit": _DOCUMENTS_AT_ONCE}

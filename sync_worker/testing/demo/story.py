@@ -50,6 +50,15 @@ def tell(steps: Sequence[Step], screen: Screen) -> list[Observation]:
     return observations
 
 
+def waits_for(enqueued: int, processing: int) -> str:
+    """Who has the rows that are not searchable yet: documents count only once the server's whole batch is applied."""
+    if processing:
+        return f"Meilisearch is indexing a batch: {processing} tasks in it, {enqueued} behind it"
+    if enqueued:
+        return f"Meilisearch has accepted {enqueued} tasks"
+    return "no task in Meilisearch: Debezium and the worker are reading"
+
+
 class Story:
     """The steps in order.
 
@@ -144,7 +153,7 @@ class Story:
 
     def _initial_sync(self) -> tuple[str, float]:
         wanted = len(self._cities) + len(self._countries)
-        with self._screen.bar("searchable", wanted) as progress:
+        with self._screen.bar("searchable", wanted, waits_for=self._waits_for) as progress:
 
             def arrived() -> bool:
                 there = self._search.count("cities") + self._search.count("countries")
@@ -154,6 +163,9 @@ class Story:
             self._until(arrived, f"{wanted:,} documents in the two indexes", within_s=SYNC_WITHIN_S[self._rows], poll_s=0.1)
         took_s = time.monotonic() - self._sync_began
         return f"{wanted:,} documents, {wanted / took_s:,.0f} a second, counted from before `connector apply`", took_s
+
+    def _waits_for(self) -> str:
+        return waits_for(*self._search.unfinished("cities", "countries"))
 
     def _search_answers(self) -> tuple[str, float]:
         began = time.monotonic()

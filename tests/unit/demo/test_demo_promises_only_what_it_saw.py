@@ -15,9 +15,10 @@ from sync_worker.adapters.source.columns import Column
 from sync_worker.adapters.source.suggest import suggest_declaration
 from sync_worker.adapters.source.values import ColumnType
 from sync_worker.testing.demo import __main__ as demo
+from sync_worker.testing.demo import screen as screens
 from sync_worker.testing.demo import settings, tables
 from sync_worker.testing.demo.screen import Screen
-from sync_worker.testing.demo.story import tell
+from sync_worker.testing.demo.story import tell, waits_for
 from sync_worker.testing.demo.waiting import NotObservedError, expect, until
 
 
@@ -45,6 +46,18 @@ def output() -> io.StringIO:
 @pytest.fixture
 def screen(output: io.StringIO) -> Screen:
     return Screen(Console(file=output, width=150, highlight=False, markup=False))
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_number_that_stands_still_says_who_works(
+    is_terminal: bool, output: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`0 of 34,258` for long looks like a hang; the server counts a batch's documents once all of it is applied."""
+    monkeypatch.setattr(screens, "_TELL_EVERY_S", 0)
+    screen = Screen(Console(file=output, width=150, highlight=False, markup=False, force_terminal=is_terminal))
+    with screen.bar("searchable", 34_258, waits_for=lambda: waits_for(enqueued=3, processing=2)) as progress:
+        progress(0)
+    assert "Meilisearch is indexing a batch: 2 tasks in it, 3 behind it" in output.getvalue()
 
 
 def test_the_time_is_counted_until_it_was_seen(clock: Clock) -> None:
