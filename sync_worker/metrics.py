@@ -74,7 +74,13 @@ _DOCUMENTS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0, 
 _BYTES = (1e3, 1e4, 1e5, 1e6, 5e6, 1e7, 2.5e7, 5e7, 1e8)
 
 METRICS: Mapping[MetricName, Metric] = {
-    "events": Metric(Kind.COUNTER, "changes", "Changes taken from Kafka, by what they ask of an index.", ("index", "operation")),
+    "events": Metric(
+        Kind.COUNTER,
+        "changes",
+        "Changes taken from Kafka that became a document, a delete or a clear of an index, again when a range is consumed again. "
+        "Records that ask nothing of it, such as tombstones, and changes that no document could be made of are not counted.",
+        ("index", "operation"),
+    ),
     "tasks": Metric(
         Kind.COUNTER, "tasks", "Meilisearch tasks that ended: succeeded, failed, canceled or unknown.", ("index", "outcome")
     ),
@@ -116,7 +122,12 @@ METRICS: Mapping[MetricName, Metric] = {
         Kind.HISTOGRAM, "seconds", "From a task's acceptance until it was seen finished.", ("index",), _SECONDS
     ),
     "freshness_seconds": Metric(
-        Kind.HISTOGRAM, "seconds", "From the commit in the source until the change was applied.", ("index",), _SECONDS
+        Kind.HISTOGRAM,
+        "seconds",
+        "From the commit in the source until the change was applied. A sample: of a flush of more than 400 "
+        "documents 200 to 400 are observed, evenly spread, so its count is no count of changes.",
+        ("index",),
+        _SECONDS,
     ),
     "holds": Metric(
         Kind.GAUGE,
