@@ -7,6 +7,8 @@ STACK := $(BIN)/python -m sync_worker.testing.stack
 INSTALLED := $(VENV)/.installed
 LINTERS := $(VENV)/.linters
 SHELL := /bin/bash
+# Says every ten seconds that the step goes on, for as long as the recipe's shell lives.
+STILL_AT_IT := (while sleep 10 2>/dev/null; do echo "  still at it after $$SECONDS s" >&2; done </dev/null >/dev/null) & trap "kill $$!" EXIT
 # docker-compose.yml demands these; any value does for checking it.
 COMPOSE_CHECK := POSTGRES_PASSWORD=checked MEILI_MASTER_KEY=checked $(BIN)/docker-compose -f docker-compose.yml config --quiet
 
@@ -23,13 +25,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is older than 3.11: say which to use, as in make PYTHON=python3.13 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing into $(VENV)" >&2
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,dev]'
+	@echo "installing into $(VENV), once: a minute or two" >&2
+	@$(STILL_AT_IT); $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,dev]'
 	@touch $@
 
 $(LINTERS): $(INSTALLED)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
+	@echo "installing the linters into $(VENV), once" >&2
+	@$(STILL_AT_IT); $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
 	@touch $@
 
 up: $(INSTALLED) ## Start PostgreSQL, Kafka, Connect and Meilisearch, detached; addresses in .local/env
@@ -48,7 +50,7 @@ test: $(INSTALLED) ## Run all tests: unit tests on every Python here, then every
 	@status=0; $(BIN)/python .ci/unit.py || status=1; \
 	  $(BIN)/pytest tests --ignore=tests/unit || status=1; exit $$status
 
-unit: $(INSTALLED) ## Run the unit tests; they need nothing and take seconds
+unit: $(INSTALLED) ## Run the unit tests; they need nothing and take about a minute
 	@$(BIN)/pytest -q tests/unit
 
 bench: $(INSTALLED) ## Measure against the parts underneath; writes .local/bench.json
