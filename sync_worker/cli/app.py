@@ -12,7 +12,8 @@ from sync_worker.cli.console import stdout
 app = typer.Typer(
     name="sync-worker",
     help="Keeps Meilisearch showing what PostgreSQL says.\n\n"
-    "Exit status: 0 fine, 1 could not find out or do it, 2 usage or configuration, 3 found something wrong.",
+    "Exit status: 0 fine, 1 could not find out or do it, 2 usage, configuration or a refused credential, "
+    "3 found something wrong.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -11,7 +11,7 @@ from enum import IntEnum
 from rich.text import Text
 
 from sync_worker.cli.console import stderr
-from sync_worker.errors import ConfigurationError, OperatorNeeded, SyncWorkerError
+from sync_worker.errors import ConfigurationError, OperatorNeeded, SinkDenied, SyncWorkerError
 
 
 class ExitStatus(IntEnum):
@@ -21,11 +21,14 @@ class ExitStatus(IntEnum):
     FAILED = 1
     """It could not find out, or could not do it."""
     USAGE = 2
-    """The command line or the configuration is wrong; nothing was done."""
+    """The command line or the configuration is wrong, or a credential was refused; nothing was done."""
     FOUND = 3
     """It found out, and something is wrong."""
     INTERRUPTED = 130
 
+
+_REFUSED_KEY = frozenset({"invalid_api_key", "missing_authorization_header"})
+"""Meilisearch's codes for a key that is wrong, or may not do this. PostgreSQL and Kafka raise ConfigurationError for theirs."""
 
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 """Whether tracebacks are shown."""
@@ -52,8 +55,8 @@ def execute(app: Callable[[], object]) -> int:
 
 
 def exit_status(error: Exception) -> ExitStatus:
-    """Configuration 2, an operator is needed 3, all else 1."""
-    if isinstance(error, ConfigurationError):
+    """Configuration and refused credentials 2, an operator is needed 3, all else 1."""
+    if isinstance(error, ConfigurationError) or (isinstance(error, SinkDenied) and error.code in _REFUSED_KEY):
         return ExitStatus.USAGE
     if isinstance(error, OperatorNeeded):
         return ExitStatus.FOUND

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 
+from sync_worker.adapters.libpq import Refusal, refusal, telling_line
 from sync_worker.errors import ConfigurationError, SourceUnavailable, SyncWorkerError
 
 _MENDS: dict[str, str] = {
@@ -22,13 +22,11 @@ _MENDS: dict[str, str] = {
 }
 """SQLSTATEs, or their classes, that waiting does not mend."""
 
-
-_REFUSED_CONNECTIONS = (
-    (re.compile("password authentication failed|no password supplied|role .* does not exist"), _MENDS["28"]),
-    (re.compile("database .* does not exist"), _MENDS["3D"]),
-    (re.compile("no pg_hba.conf entry"), "let the role in with pg_hba.conf, or use another sslmode"),
-)
-"""libpq gives a failed connection no SQLSTATE. A server that speaks another language is taken for one that does not answer."""
+_REFUSED = {
+    Refusal.CREDENTIALS: _MENDS["28"],
+    Refusal.DATABASE: _MENDS["3D"],
+    Refusal.ACCESS: "let the role in with pg_hba.conf, or use another sslmode",
+}
 
 
 def translate(error: psycopg.Error, doing: str) -> SyncWorkerError:
@@ -42,8 +40,8 @@ def translate(error: psycopg.Error, doing: str) -> SyncWorkerError:
     mend = _MENDS.get(state) or _MENDS.get(state[:2])
     if mend is not None:
         return ConfigurationError([message], remedy=mend)
-    if refused := next((mend for words, mend in _REFUSED_CONNECTIONS if words.search(message)), None):
-        return ConfigurationError([message], remedy=refused)
+    if (refused := refusal(message)) is not None:
+        return ConfigurationError([message], remedy=_REFUSED[refused])
     if isinstance(error, psycopg.ProgrammingError) and not state:
         return ConfigurationError([message], remedy="check the connection string of [source]")
     return SourceUnavailable(message, remedy="check that PostgreSQL runs and can be reached from here")
@@ -62,4 +60,4 @@ def _first_line(error: psycopg.Error) -> str:
     """The server's own sentence. Its DETAIL is left out: it may quote a row's values."""
     primary = error.diag.message_primary
     text = primary or str(error)
-    return text.strip().splitlines()[0] if text.strip() else type(error).__name__
+    return telling_line(text) or type(error).__name__

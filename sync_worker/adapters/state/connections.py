@@ -48,7 +48,7 @@ class Connections:
 
         Raises:
             ConfigurationError: bad URL, a schema newer than this version knows, a file that is no database, no right
-                to create tables.
+                to create tables, refused credentials.
             StateUnavailable: the database does not answer.
         """
         engine = _engine(driver_url(url))

@@ -7,6 +7,7 @@ import sqlite3
 import psycopg
 from sqlalchemy.exc import DatabaseError, DBAPIError, ProgrammingError, SQLAlchemyError
 
+from sync_worker.adapters.libpq import refusal, telling_line
 from sync_worker.errors import ConfigurationError, StateUnavailable, SyncWorkerError
 
 FOREIGN = (SQLAlchemyError, psycopg.Error, sqlite3.Error, OSError)
@@ -25,11 +26,16 @@ def at_start(error: BaseException) -> SyncWorkerError:
             [f"[state] url: the database refused to be prepared: {_words(error)}"],
             remedy="Name a database that this user may create tables in.",
         )
+    if refusal(_words(error)) is not None:
+        return ConfigurationError(
+            [f"[state] url: the database refuses the connection: {_words(error)}"],
+            remedy="Check user, password and database name of state.url.",
+        )
     return unavailable(error)
 
 
 def _words(error: BaseException) -> str:
-    """First line of the driver's message: PostgreSQL's details quote row values, SQLAlchemy's quote the statement."""
+    """The telling line of the driver's message: PostgreSQL's details quote row values, SQLAlchemy's quote the statement."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    line = next(iter(str(cause).splitlines()), "") or "no answer in time"
+    line = telling_line(str(cause)) or "no answer in time"
     return f"{line} ({type(cause).__name__})"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sync_worker.errors import SyncWorkerError
+from sync_worker.errors import ConfigurationError, SinkDenied, SyncWorkerError
 
 
 class Verdict(StrEnum):
@@ -22,7 +22,7 @@ class Check:
     """One thing that was looked at.
 
     Attributes:
-        area: `source`, `kafka`, `connector`, `meilisearch` or `state`.
+        area: `source`, `kafka`, `connector`, `meilisearch` or `state`; `configuration` where it could not even be read.
         subject: the table, topic, index or instance.
         remedy: what to do; empty where nothing needs doing.
         answered: False where the part could not be asked, so that the verdict is not about the configuration.
@@ -58,10 +58,10 @@ class CheckReport:
 
 
 def unanswered(area: str, subject: str, error: SyncWorkerError) -> Check:
-    """The part could not be asked."""
-    return Check(
-        area, subject, Verdict.ERROR, error.message, error.remedy or "start it or correct its address, then check again", False
-    )
+    """The part could not be asked. One that refuses the credentials has answered: that is a finding about the configuration."""
+    answered = isinstance(error, ConfigurationError | SinkDenied)
+    usual = "correct the configuration" if answered else "start it or correct its address, then check again"
+    return Check(area, subject, Verdict.ERROR, error.message, error.remedy or usual, answered)
 
 
 def ok_unless(area: str, subject: str, problems: Iterable[Check], *, message: str) -> list[Check]:

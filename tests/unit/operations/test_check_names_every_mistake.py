@@ -10,7 +10,7 @@ import pytest
 
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.value import FieldType
-from sync_worker.errors import ConfigurationError, LogUnavailable, SinkUnavailable, SourceUnavailable
+from sync_worker.errors import ConfigurationError, LogUnavailable, SinkDenied, SinkUnavailable, SourceUnavailable, SyncWorkerError
 from sync_worker.operations.check import Check, CheckReport, Parts, Verdict, check
 from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
@@ -373,3 +373,23 @@ async def test_a_text_in_double_quotes_is_taken_for_a_column() -> None:
     (wrong,) = [one for one in (await checked(World(), index)).checks if one.verdict is Verdict.ERROR]
     assert "column `Ulm` is declared" in wrong.message
     assert "write 'Ulm': double quotes name a column" in wrong.remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SourceUnavailable("PostgreSQL does not answer"), "unanswered"),
+        (ConfigurationError(["password authentication failed"]), "found"),
+        (SinkDenied("403", code="invalid_api_key"), "found"),
+    ],
+)
+async def test_a_part_that_refuses_the_credentials_has_answered(error: SyncWorkerError, status: str) -> None:
+    """That is a finding about the configuration, unlike a part that is away."""
+
+    class Refusing(World):
+        async def problems(self, columns: Mapping[str, frozenset[str]]) -> Sequence[Check]:
+            raise error
+
+    report = await checked(Refusing())
+    assert (report.ok, report.unanswered_only) == (False, status == "unanswered")
+    assert all(one.remedy for one in report.checks if one.verdict is Verdict.ERROR)
