@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,9 +11,10 @@ from rich.text import Text
 from sync_worker.cli.console import MARKS, print_json, print_lines
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from sync_worker.operations.check import CheckReport
+    from sync_worker.operations.check import Check, CheckReport
 
 
 def check(
@@ -21,12 +23,23 @@ def check(
     """Hold the configuration against PostgreSQL, Kafka, Connect and Meilisearch, and name every mistake at once."""
     from sync_worker.wiring import build, verbs
 
-    report = within(timeout, verbs.check(build.read_config(config)))
+    try:
+        report = within(timeout, verbs.check(build.read_config(config)))
+    except ConfigurationError as error:
+        if json:
+            print_json({"ok": False, "checks": _unread(config, error)})
+        raise
     if json:
         print_json({"ok": report.ok, "checks": report.checks})
     else:
         print_lines(_lines(report))
     raise typer.Exit(ExitStatus.OK if report.ok else ExitStatus.FAILED if report.unanswered_only else ExitStatus.FOUND)
+
+
+def _unread(config: Path, error: ConfigurationError) -> list[Check]:
+    from sync_worker.operations.check import Check, Verdict
+
+    return [Check("configuration", str(config), Verdict.ERROR, problem, error.remedy) for problem in error.problems]
 
 
 def _lines(report: CheckReport) -> list[Text]:

@@ -201,3 +201,29 @@ def test_help_keeps_words_in_brackets(monkeypatch: pytest.MonkeyPatch, command: 
     """Rich would take them for markup and leave them out."""
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 300)
     assert words in run(command, "--help").stdout
+
+
+def test_check_gives_machines_a_document_for_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+    """Of the same form as every report of it; exit status 2, and the lines for people on stderr."""
+    config = tmp_path / "sync-worker.toml"
+    config.write_text("nonsense = 1", encoding="utf-8")
+    command = [sys.executable, "-m", "sync_worker", "check", "--json", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["ok"]) == (2, False)
+    assert {(one["area"], one["subject"], one["verdict"]) for one in report["checks"]} == {
+        ("configuration", str(config), "error")
+    }
+    assert any("unknown section" in one["message"] for one in report["checks"])
+    assert "unknown section" in done.stderr
+
+
+def test_check_under_no_color_has_no_escape_at_all(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither colour nor bold, whatever the terminal can do."""
+    answers.to("check", CheckReport((OK, WARNING, WRONG)))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in run("check", color=True).stdout
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("check", color=True).stdout
