@@ -53,9 +53,9 @@ def tell(steps: Sequence[Step], screen: Screen) -> list[Observation]:
 def waits_for(enqueued: int, processing: int) -> str:
     """Who has the rows that are not searchable yet: documents count only once the server's whole batch is applied."""
     if processing:
-        return f"Meilisearch is indexing a batch: {processing} tasks in it, {enqueued} behind it"
+        return f"tasks in the batch that Meilisearch is indexing: {processing}, behind it: {enqueued}"
     if enqueued:
-        return f"Meilisearch has accepted {enqueued} tasks"
+        return f"tasks that Meilisearch has accepted: {enqueued}"
     return "no task in Meilisearch: Debezium and the worker are reading"
 
 

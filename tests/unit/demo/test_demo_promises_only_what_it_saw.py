@@ -57,7 +57,7 @@ def test_a_number_that_stands_still_says_who_works(
     screen = Screen(Console(file=output, width=150, highlight=False, markup=False, force_terminal=is_terminal))
     with screen.bar("searchable", 34_258, waits_for=lambda: waits_for(enqueued=3, processing=2)) as progress:
         progress(0)
-    assert "Meilisearch is indexing a batch: 2 tasks in it, 3 behind it" in output.getvalue()
+    assert "tasks in the batch that Meilisearch is indexing: 2, behind it: 3" in output.getvalue()
 
 
 def test_the_time_is_counted_until_it_was_seen(clock: Clock) -> None:
