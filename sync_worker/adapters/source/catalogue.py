@@ -24,7 +24,7 @@ from pg_class c where c.oid = %s::oid
 
 # Debezium keys a table without primary key by a unique index, if all of its columns are plain and not null.
 _KEYS = """
-select i.indisprimary, i.indisreplident,
+select i.indisprimary, i.indisreplident, i.indimmediate,
        array(select a.attname::text from unnest(i.indkey) with ordinality as k(attnum, at)
              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
              where k.at <= i.indnkeyatts order by k.at)
@@ -67,6 +67,7 @@ class TableDescription:
         readable: whether this role may SELECT.
         unique_keys: columns of each unique index over plain columns, without the primary key's.
         identity_index: columns of the replica identity's index, where the identity is an index.
+        deferrable_key: the primary key may be checked at the end of a transaction.
     """
 
     table: str
@@ -82,6 +83,7 @@ class TableDescription:
     unique_keys: tuple[tuple[str, ...], ...]
     identity_index: tuple[str, ...]
     publications: tuple[Membership, ...]
+    deferrable_key: bool = False
 
     def membership(self, publication: str) -> Membership | None:
         return next((member for member in self.publications if member.publication == publication), None)
@@ -113,9 +115,10 @@ async def describe(connection: psycopg.AsyncConnection[Any], table: str) -> Tabl
         estimated_rows=rows,
         readable=readable,
         columns=columns,
-        primary_key=next((tuple(columns) for primary, _, columns in keys if primary), ()),
-        unique_keys=tuple(tuple(columns) for primary, _, columns in keys if not primary),
-        identity_index=next((tuple(columns) for _, chosen, columns in keys if chosen), ()) if identity == "i" else (),
+        primary_key=next((tuple(columns) for primary, _, _, columns in keys if primary), ()),
+        unique_keys=tuple(tuple(columns) for primary, _, _, columns in keys if not primary),
+        identity_index=next((tuple(columns) for _, chosen, _, columns in keys if chosen), ()) if identity == "i" else (),
+        deferrable_key=any(primary and not immediate for primary, _, immediate, _ in keys),
         publications=tuple(_membership(*member, everything=plain) for member in members),
     )
 
