@@ -81,9 +81,8 @@ def test_a_worker_that_stalls_and_wakes_too_late_ages_nothing(site: Site) -> Non
             lambda: zombie.process.poll() is not None or owned(zombie) + owned(heir) == 2 * site.partitions, 60, zombie.tail
         )
         assert zombie.process.poll() in (None, 1), zombie.tail()
+        # Not asserted: that it was called late. Where it covers nothing that was acknowledged, the heir writes it again anyway.
         site.wait_settled(60)
-    late = sum(len(worker.lines("late write")) for worker in (zombie, heir))
-    assert late > 0, f"the request came late and nobody noticed: {heir.tail()}"
 
 
 def test_a_request_that_arrives_after_it_was_given_up_ages_nothing(site: Site) -> None:
