@@ -39,7 +39,7 @@ class StreamSettings:
     client_id: str = "sync-worker"
     chunk_records: int = 5_000
     chunk_bytes: int = 8 * 1024 * 1024
-    buffer_bytes: int = 48 * 1024 * 1024
+    buffer_bytes: int = 24 * 1024 * 1024
     fetch_partition_bytes: int = 4 * 1024 * 1024
     fetch_bytes: int = 16 * 1024 * 1024
     session_timeout_s: float = 30.0

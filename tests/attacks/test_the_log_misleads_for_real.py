@@ -17,6 +17,8 @@ sys.path.append(str(Path(__file__).parents[1] / "acceptance"))
 
 from chain import Pair, Site, eventually
 
+pytestmark = pytest.mark.long
+
 TABLES = """
 CREATE TABLE rows (id bigint PRIMARY KEY, name text NOT NULL, n integer NOT NULL);
 INSERT INTO rows SELECT i, 'row ' || i, 1 FROM generate_series(1, 30000) AS i;
