@@ -76,7 +76,7 @@ unknown = 1
     worker = site.worker()
     assert worker.process.wait(60) == 2
     said = worker.log.read_text()
-    for word in ("public.things", "txt", "unknown", "drain_s"):
+    for word in ("public.things", "fields.name.type", "unknown", "drain_s"):
         assert word in said, said
     admin = site.admin()
     groups = admin.list_consumer_groups().result(10).valid
