@@ -30,7 +30,6 @@ class Partition:
     saved: int = -1
     saved_at: float = 0.0
     dropped: bool = False
-    watermarks: dict[str, int] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:

@@ -228,7 +228,6 @@ class Pipeline:
             return not partition.dropped and self._crash is None
 
         indexes = [lane.index for lane in lanes]
-        started = self._clock.monotonic()
         translation = await self._patience.persist(
             partition.subject,
             lambda: self._translator.translate(chunk.records, partition.place, partition.topic_id, indexes),
@@ -244,7 +243,7 @@ class Pipeline:
         first = partition.ledger.position
         span = partition.ledger.take(min(first, chunk.next_offset), chunk.next_offset, translation.since_ms)
         for lane in lanes:
-            self._put(lane, translation, partition, started)
+            self._put(lane, translation)
             if translation.steps[lane.index.name]:
                 lane.buffer.add_span(span)
                 lane.arrived()
@@ -252,7 +251,7 @@ class Pipeline:
         self._settled[partition.place.topic].set()
         self._lift_replay_gates(lanes, partition)
 
-    def _put(self, lane: Lane, translation: Translation, partition: Partition, started: float) -> None:
+    def _put(self, lane: Lane, translation: Translation) -> None:
         name, buffer = lane.index.name, lane.buffer
         steps = translation.steps[name]
         for document_id, entry in steps:

@@ -50,10 +50,6 @@ class Settler:
         self._parts[part.uid] = part
         self._wake.set()
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._parts)
-
     async def run(self) -> None:
         """Until cancelled."""
         while True:
