@@ -218,19 +218,6 @@ class Keeper:
             )
         )
 
-    def show_lag(self, partitions: Collection[Partition]) -> None:
-        """Set the lag's gauges. Apart from `tick`, which stands still in a hold: then the lag matters most."""
-        for partition in partitions:
-            if partition.ledger is None:
-                continue
-            backlog = self._membership.backlog(partition.place) or 0
-            lag = backlog + partition.ledger.position - partition.ledger.next_offset
-            place = partition.place
-            since_ms = partition.ledger.since_ms
-            age_s = max(0.0, self._clock.now() - since_ms / 1000) if since_ms is not None else 0.0
-            self._telemetry.gauge("lag_messages", lag, topic=place.topic, partition=str(place.partition))
-            self._telemetry.gauge("lag_seconds", age_s, topic=place.topic, partition=str(place.partition))
-
 
 def subject_of(needed: OperatorNeeded) -> str:
     """What the finding concerns; `progress` where nobody said."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
-from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, StartAgain
+from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.failure.model import Finding
-from sync_worker.pipeline.holds import Hold, Holds, Patience, explain
+from sync_worker.pipeline.health import Health
+from sync_worker.pipeline.holds import Holds, Patience, explain
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.keeper import Keeper, subject_of
 from sync_worker.pipeline.lane import Lane
@@ -23,7 +24,9 @@ from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.report import Reporter
 from sync_worker.pipeline.settle import Settler
+from sync_worker.pipeline.tasks import Tasks
 from sync_worker.pipeline.translate import Translation, Translator
 from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.write import Writer
@@ -35,16 +38,18 @@ log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
 _IDLE_S = 1.0
-_ALIVE_S = 10.0
-_LAG_S = 1.0
 _SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
 
 
 class Pipeline:
-    """Implements `ports.Intake`, and says how it is for the health pages.
+    """Implements `ports.Intake`.
 
     Args:
         worker_name: how this worker is listed; `worker` is its group and the id of this run.
+
+    Attributes:
+        health: how it is, for the health pages.
+        tasks: its own, and what ended them if anything did.
     """
 
     def __init__(
@@ -82,7 +87,6 @@ class Pipeline:
         self._settlers: dict[int, Settler] = {}
         self._journals = {index.name: Journal() for index in indexes}
         self._lanes = {index.name: self._lane(index, worker, limits) for index in indexes}
-        self._worker_name = worker_name
         self._keepers = {
             topic: Keeper(
                 {name: lane for name, lane in self._lanes.items() if lane.index.topic == topic},
@@ -98,12 +102,11 @@ class Pipeline:
             )
             for topic in {index.topic for index in indexes}
         }
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._ended: list[str] = []
-        self._crash: BaseException | None = None
-        self.crashed = asyncio.Event()
-        self._applied_at: float | None = None
-        self._findings: list[Finding] = []
+        self.tasks = Tasks()
+        self.health = Health(self._partitions, self._holds, self.tasks, membership=membership, clock=clock)
+        self._reporter = Reporter(
+            worker_name, self._partitions, self.health, state=state, membership=membership, telemetry=telemetry, clock=clock
+        )
         self._stopping = False
 
     def _lane(self, index: Index, worker: WorkerIdentity, limits: Limits) -> Lane:
@@ -133,7 +136,7 @@ class Pipeline:
         return self._settlers[id(sink)]
 
     def _on_settled(self, topic: str) -> None:
-        self._applied_at = self._clock.monotonic()
+        self.health.applied()
         self._settled[topic].set()
 
     async def wait_for(self, subject: str, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -144,20 +147,20 @@ class Pipeline:
 
     async def start(self) -> None:
         for number, settler in enumerate(self._settlers.values()):
-            self._spawn(f"settler {number}", settler.run())
+            self.tasks.spawn(f"settler {number}", settler.run())
         for lane in self._lanes.values():
-            self._spawn(f"index {lane.index.name}", lane.run())
+            self.tasks.spawn(f"index {lane.index.name}", lane.run())
         for topic in self._keepers:
-            self._spawn(f"keeper {topic}", self._keep(topic))
-        self._spawn("heartbeat", self._report_alive())
-        self._spawn("lag", self._report_lag())
+            self.tasks.spawn(f"keeper {topic}", self._keep(topic))
+        self.tasks.spawn("heartbeat", self._reporter.heartbeat())
+        self.tasks.spawn("lag", self._reporter.lag())
 
     async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
         await self.revoked(frozenset(self._partitions))
         for place in sorted(partitions):
             partition = Partition(place, generation, saved_at=self._clock.monotonic())
             self._partitions[place] = partition
-            self._spawn(f"prepare {partition.subject} {generation}", self._prepare(partition), forever=False)
+            self.tasks.spawn(f"prepare {partition.subject} {generation}", self._prepare(partition), forever=False)
         self._telemetry.gauge("assigned_partitions", len(self._partitions))
 
     async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -190,7 +193,7 @@ class Pipeline:
         self._stopping = True
         deadline = self._clock.monotonic() + drain_s
         while self._clock.monotonic() < deadline and not all(lane.drained for lane in self._lanes.values()):
-            if self._crash is not None or self._holds.current():
+            if self.tasks.crash is not None or self._holds.current():
                 break
             await self._clock.sleep(0.02)
         try:
@@ -200,7 +203,7 @@ class Pipeline:
                     await keeper.tick(self._of_topic(topic))
         except Exception as error:
             log.warning("last acknowledgement not stored", cause=explain(error))
-        await self._cancel_all()
+        await self.tasks.cancel_all()
 
     # Taking
 
@@ -225,7 +228,7 @@ class Pipeline:
 
     async def _take(self, chunk: Chunk, partition: Partition, lanes: Sequence[Lane]) -> None:
         def wanted() -> bool:
-            return not partition.dropped and self._crash is None
+            return not partition.dropped and self.tasks.crash is None
 
         indexes = [lane.index for lane in lanes]
         translation = await self._patience.persist(
@@ -409,58 +412,6 @@ class Pipeline:
             if partition.active:
                 self._lift_replay_gates(self._lanes_of(partition.place), partition)
 
-    async def _report_alive(self) -> None:
-        """Show this worker in the state database, and read the findings for readiness."""
-        while True:
-            holds = {hold.subject: hold.cause for hold in self._holds.current()}
-            try:
-                await self._state.worker_alive(self._worker_name, list(self._partitions), holds)
-                self._findings = list(await self._state.findings())
-            except EnvironmentFault as fault:
-                log.warning("heartbeat not stored", cause=fault.message)
-            await self._clock.sleep(_ALIVE_S)
-
-    async def _report_lag(self) -> None:
-        while True:
-            for topic, keeper in self._keepers.items():
-                keeper.show_lag(self._of_topic(topic))
-            await self._clock.sleep(_LAG_S)
-
-    # How it is
-
-    def ready(self) -> bool:
-        """Whether every assigned partition is prepared."""
-        return bool(self._partitions) and all(
-            partition.active and partition.ready.is_set() for partition in self._partitions.values()
-        )
-
-    def holds(self) -> Sequence[Hold]:
-        return self._holds.current()
-
-    def blocking_findings(self) -> Sequence[Finding]:
-        return [finding for finding in self._findings if finding.blocking]
-
-    def commit_age_s(self) -> dict[TopicPartition, float]:
-        """Seconds since the last acknowledgement of each partition that has work left."""
-        now = self._clock.monotonic()
-        ages = {}
-        for place, partition in self._partitions.items():
-            behind = partition.ledger is None or partition.ledger.position > partition.saved
-            if behind or (self._membership.backlog(place) or 0) > 0:
-                ages[place] = now - partition.saved_at
-        return ages
-
-    def last_applied_age_s(self) -> float | None:
-        return None if self._applied_at is None else self._clock.monotonic() - self._applied_at
-
-    def failed_tasks(self) -> Sequence[str]:
-        return list(self._ended)
-
-    @property
-    def crash(self) -> BaseException | None:
-        """What ended one of the pipeline's own tasks, if anything did."""
-        return self._crash
-
     # Inside
 
     def _of_topic(self, topic: str) -> list[Partition]:
@@ -470,32 +421,7 @@ class Pipeline:
         return [lane for lane in self._lanes.values() if lane.index.topic == place.topic]
 
     def _raise_if_unwanted(self, partition: Partition) -> None:
-        if self._crash is not None:
-            raise StartAgain(f"the pipeline ended: {explain(self._crash)}") from self._crash
+        if self.tasks.crash is not None:
+            raise StartAgain(f"the pipeline ended: {explain(self.tasks.crash)}") from self.tasks.crash
         if partition.dropped or self._stopping:
             raise OwnershipLost(f"{partition.subject} was revoked")
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None], *, forever: bool = True) -> None:
-        async def watched() -> None:
-            try:
-                await work
-                if not forever:
-                    return
-                raise StartAgain(f"{name} ended")
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:
-                log.error("task ended", task=name, cause=explain(error), exc_info=not isinstance(error, StartAgain))
-                self._ended.append(f"{name}: {explain(error)}")
-                self._crash = self._crash or error
-                self.crashed.set()
-            finally:
-                self._tasks.pop(name, None)
-
-        self._tasks[name] = asyncio.get_running_loop().create_task(watched(), name=name)
-
-    async def _cancel_all(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

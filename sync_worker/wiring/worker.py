@@ -86,7 +86,7 @@ async def _run(config: Config) -> int:
             ),
         )
         # Before anything is waited for, so that a worker that waits is seen waiting.
-        health = HealthServer(pipeline, telemetry.registry, host=config.worker.http_host, port=config.worker.http_port)
+        health = HealthServer(pipeline.health, telemetry.registry, host=config.worker.http_host, port=config.worker.http_port)
         await health.start()
         stack.push_async_callback(health.stop)
         log.info(
@@ -98,7 +98,7 @@ async def _run(config: Config) -> int:
             await pipeline.wait_for(f"meilisearch:{name}", partial(_make_indexes, config, name, sink))
         stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
         status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
-        return 1 if pipeline.crash is not None else status
+        return 1 if pipeline.tasks.crash is not None else status
 
 
 def _indexes(config: Config, sinks: Mapping[str, MeilisearchSink], scratches: Mapping[str, MeilisearchAdmin]) -> list[Index]:
@@ -163,6 +163,6 @@ async def _state(config: Config, clock: Clock, random: Random) -> StateDatabase:
 
 async def _stop_on_crash(pipeline: Pipeline) -> None:
     """A pipeline that ended takes the worker with it, even while no record comes that would meet it."""
-    await pipeline.crashed.wait()
+    await pipeline.tasks.crashed.wait()
     # The stream's own way out: it leaves the group, so that another worker need not wait for the session to time out.
     signal.raise_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ async def test_a_request_of_an_older_generation_is_late_even_though_we_received_
     """Late is a task of an older generation (protocol 5), also when it is our own and we know its uid: another owner may
     have written newer documents between."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "prepared")
+    await world.until(first.pipeline.health.ready, "prepared")
     second = await world.worker("w2")
     go, sink = asyncio.Event(), first.sinks[0]
     real = sink.write
@@ -38,7 +38,7 @@ async def test_a_request_of_an_older_generation_is_late_even_though_we_received_
     await second.pipeline.revoked(frozenset(world.log.partitions))
     second.group.owned = {}
     await first.assign(3)
-    await world.until(first.pipeline.ready, "prepared again")
+    await world.until(first.pipeline.health.ready, "prepared again")
 
     go.set()
     await world.until(lambda: world.documents()["1"]["name"] == "old", "the request lands")

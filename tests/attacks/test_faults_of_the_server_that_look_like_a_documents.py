@@ -24,7 +24,7 @@ async def test_an_index_that_takes_no_document_dead_letters_none(world: World) -
     world.change("c", 1, name="a", n=1)
     world.change("c", 2, name="b", n=1)
     await worker.deliver()
-    await world.until(lambda: worker.pipeline.holds() or len(world.dead_letters.letters), "hold or dead letter")
+    await world.until(lambda: worker.pipeline.health.holds() or len(world.dead_letters.letters), "hold or dead letter")
     await world.until(lambda: len(world.tasks()) > 30 or len(world.dead_letters.letters), "some attempts")
     assert not world.dead_letters.letters
     world.double.core.batch_fault = lambda _tasks: None
@@ -45,7 +45,7 @@ async def test_a_document_that_only_the_live_index_refuses_is_found_once_another
     world.double.core.batch_fault = stored_poison
     world.change("c", 1, name="a", n=1)
     await worker.deliver()
-    await world.until(worker.pipeline.holds, "held")
+    await world.until(worker.pipeline.health.holds, "held")
     assert not world.dead_letters.letters
     end = world.change("c", 2, name="b", n=1) + 1
     await worker.deliver()

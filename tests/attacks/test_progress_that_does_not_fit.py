@@ -75,7 +75,7 @@ async def test_the_same_failure_after_the_topic_was_made_anew_has_its_own_dead_l
     await world.found("log-replaced")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(second.pipeline.ready, "prepared")
+    await world.until(second.pipeline.health.ready, "prepared")
     await second.deliver()
     await world.acknowledged(1)
     assert len(world.dead_letters.letters) == 2
@@ -100,7 +100,7 @@ async def test_a_failure_of_the_topic_before_is_superseded_by_the_new_one(world:
     await world.found("log-replaced")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(second.pipeline.ready, "prepared")
+    await world.until(second.pipeline.health.ready, "prepared")
     await second.deliver()
     await world.acknowledged(1)
     assert await world.failures() == [("1", "value_misfit", "superseded")]
@@ -132,7 +132,7 @@ async def test_a_zombie_is_undone_also_after_the_server_was_restored(world: Worl
     await world.found("sink-lost-memory")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(lambda: second.pipeline.ready() or second.pipeline.crash, "prepared")
+    await world.until(lambda: second.pipeline.health.ready() or second.pipeline.tasks.crash, "prepared")
     end = world.change("u", 1, name="newest", n=99) + 1
     await second.deliver()
     await world.acknowledged(end)
@@ -162,7 +162,7 @@ async def test_a_second_restoration_of_the_same_dump_is_not_accepted_beforehand(
     await world.found("sink-lost-memory")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(second.pipeline.ready, "prepared")
+    await world.until(second.pipeline.health.ready, "prepared")
     end = world.change("u", 1, name="a", n=3) + 1
     await second.deliver()
     await world.acknowledged(end)
@@ -172,8 +172,8 @@ async def test_a_second_restoration_of_the_same_dump_is_not_accepted_beforehand(
 
     third = await world.worker("w3")
     await third.assign(3)
-    await world.until(lambda: third.pipeline.ready() or third.pipeline.holds(), "prepared or held")
-    assert third.pipeline.holds()
+    await world.until(lambda: third.pipeline.health.ready() or third.pipeline.health.holds(), "prepared or held")
+    assert third.pipeline.health.holds()
 
 
 async def test_the_same_uid_on_two_servers_has_two_watermarks(world: World) -> None:

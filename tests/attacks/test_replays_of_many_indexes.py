@@ -16,7 +16,7 @@ async def test_three_indexes_that_replay_more_than_fits_go_on(world: World) -> N
     for name in ("a", "b", "c"):
         world.declare(name)
     first = await world.start()
-    await world.until(first.pipeline.ready, "prepared")
+    await world.until(first.pipeline.health.ready, "prepared")
 
     async def away(*_: object) -> None:
         await asyncio.Event().wait()

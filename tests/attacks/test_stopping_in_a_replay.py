@@ -11,7 +11,7 @@ async def test_a_worker_that_is_stopped_in_a_replay_shows_nothing_older(world: W
     """A replay after a restart shows nothing older (protocol 7); a drain that sends half of it would leave old documents
     visible until the next start."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "prepared")
+    await world.until(first.pipeline.health.ready, "prepared")
 
     async def away(*_: object) -> None:
         await asyncio.Event().wait()
@@ -26,7 +26,7 @@ async def test_a_worker_that_is_stopped_in_a_replay_shows_nothing_older(world: W
 
     second = await world.worker("w2")
     await second.assign(2)
-    await world.until(second.pipeline.ready, "prepared")
+    await world.until(second.pipeline.health.ready, "prepared")
     chunk = second.group.fetch(PLACE, 2)
     assert chunk is not None
     await second.pipeline.take(chunk)

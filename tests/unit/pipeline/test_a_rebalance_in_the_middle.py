@@ -135,7 +135,7 @@ async def test_a_bad_record_is_not_recorded_after_a_revocation(world: World) -> 
 async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(world: World) -> None:
     """The preparation of an old generation hung: when it ends, the newer one's work goes on undisturbed."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "the partition is prepared")
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
     real, reached, go = world.state.open_failures, asyncio.Event(), asyncio.Event()
 
     async def slow(index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[tuple[str, int]]:
@@ -148,9 +148,11 @@ async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(worl
     await first.assign(2)
     await reached.wait()
     await first.assign(3)
-    await world.until(first.pipeline.ready, "the partition is prepared again")
+    await world.until(first.pipeline.health.ready, "the partition is prepared again")
     go.set()
-    await world.until(lambda: len([name for name in first.pipeline._tasks if name.startswith("prepare")]) == 0, "both ended")
+    await world.until(
+        lambda: len([name for name in first.pipeline.tasks._running if name.startswith("prepare")]) == 0, "both ended"
+    )
     end = world.change("c", 1, name="x", n=1) + 1
     await first.deliver()
 
@@ -161,19 +163,19 @@ async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(worl
 async def test_a_rebalance_while_the_preparation_holds(world: World) -> None:
     """Kafka is away while a partition is prepared, and the partition is taken away and given back meanwhile."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "the partition is prepared")
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
     world.log.fault = LogUnavailable("no broker")
     await first.assign(2)
-    await world.until(lambda: first.pipeline.holds(), "the hold is on display")
-    assert not first.pipeline.ready()
+    await world.until(lambda: first.pipeline.health.holds(), "the hold is on display")
+    assert not first.pipeline.health.ready()
     await first.assign(3)
     world.log.fault = None
-    await world.until(first.pipeline.ready, "the partition is prepared")
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
     end = world.change("c", 1, name="x", n=1) + 1
     await first.deliver()
     await world.acknowledged(end)
 
-    assert first.pipeline.holds() == []
+    assert first.pipeline.health.holds() == []
 
 
 async def test_records_of_an_old_generation_are_not_taken(world: World) -> None:
@@ -183,7 +185,7 @@ async def test_records_of_an_old_generation_are_not_taken(world: World) -> None:
     stale = worker.group.fetch(PLACE)
     assert stale is not None
     await worker.assign(2)
-    await world.until(worker.pipeline.ready, "the partition is prepared")
+    await world.until(worker.pipeline.health.ready, "the partition is prepared")
     await worker.pipeline.take(stale)
 
     ledger = worker.pipeline._partitions[PLACE].ledger
@@ -217,7 +219,7 @@ async def test_a_rebalance_while_the_tasks_are_read_ends_nothing(world: World) -
     await worker.pipeline.revoked(frozenset({PLACE}))
     go.set()
     await asyncio.sleep(0.05)
-    assert worker.pipeline.crash is None
+    assert worker.pipeline.tasks.crash is None
 
     await worker.assign(2)
     await worker.deliver()
@@ -258,10 +260,10 @@ async def test_a_clear_whose_answer_was_lost_in_a_rebalance_goes_on_by_itself(wo
 
     worker.sinks[0].tasks_from = before_it  # type: ignore[method-assign,assignment]
     await worker.assign(2)
-    await world.until(worker.pipeline.ready, "the partition is prepared")
+    await world.until(worker.pipeline.health.ready, "the partition is prepared")
     worker.sinks[0].tasks_from = tasks_from  # type: ignore[method-assign]
     go.set()
     world.double.resume()
     await worker.deliver()
-    await world.until(lambda: world.log.offsets.get(PLACE, 0) >= end or worker.pipeline.holds(), "it goes on or holds")
+    await world.until(lambda: world.log.offsets.get(PLACE, 0) >= end or worker.pipeline.health.holds(), "it goes on or holds")
     await world.until(lambda: world.log.offsets.get(PLACE, 0) >= end, "acknowledgement", timeout_s=2)

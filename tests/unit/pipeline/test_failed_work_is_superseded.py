@@ -48,7 +48,7 @@ async def test_the_acknowledgement_waits_for_the_mark(world: World) -> None:
     world.state.supersede = fails  # type: ignore[method-assign]
     end = world.change("u", 1, name="x", n=1) + 1
     await worker.deliver()
-    await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
     assert world.documents()["1"]["n"] == 1
     for _ in range(3):
         await worker.pipeline._tick(PLACE.topic)
@@ -97,7 +97,7 @@ async def test_a_replayed_failure_is_the_same_failure(world: World) -> None:
 async def test_nothing_is_written_before_the_open_failures_are_loaded(world: World) -> None:
     """The state database is away at the assignment: the partition waits."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "the partition is prepared")
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
     await first.die()
     real = world.state.open_failures
 
@@ -109,7 +109,7 @@ async def test_nothing_is_written_before_the_open_failures_are_loaded(world: Wor
     await second.assign(2)
     end = world.change("c", 1, name="x", n=1) + 1
     task = asyncio.ensure_future(second.deliver())
-    await world.until(lambda: second.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: second.pipeline.health.holds(), "the hold is on display")
     assert world.tasks() == []
 
     world.state.open_failures = real  # type: ignore[method-assign]

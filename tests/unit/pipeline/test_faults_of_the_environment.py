@@ -18,7 +18,7 @@ async def test_a_full_disk_holds_and_goes_on(world: World) -> None:
     world.double.fill_disk()
     end = [world.change("c", key, name="x", n=key) + 1 for key in range(1, 6)][-1]
     await worker.deliver()
-    await world.until(lambda: any(hold.kind == "SinkFull" for hold in worker.pipeline.holds()), "the hold is on display")
+    await world.until(lambda: any(hold.kind == "SinkFull" for hold in worker.pipeline.health.holds()), "the hold is on display")
     assert world.log.offsets.get(PLACE, 0) == 0
 
     world.double.fill_disk(False)
@@ -26,7 +26,7 @@ async def test_a_full_disk_holds_and_goes_on(world: World) -> None:
 
     assert len(world.documents()) == 5
     assert await world.failures() == []
-    assert worker.pipeline.holds() == []
+    assert worker.pipeline.health.holds() == []
 
 
 async def test_a_server_that_fails_everything_as_internal_holds(world: World) -> None:
@@ -36,7 +36,9 @@ async def test_a_server_that_fails_everything_as_internal_holds(world: World) ->
     world.poison("1", "2", "3", "probe")
     end = [world.change("c", key, name="x", n=key) + 1 for key in range(1, 4)][-1]
     await worker.deliver()
-    await world.until(lambda: any(hold.kind == "SinkUnavailable" for hold in worker.pipeline.holds()), "the hold is on display")
+    await world.until(
+        lambda: any(hold.kind == "SinkUnavailable" for hold in worker.pipeline.health.holds()), "the hold is on display"
+    )
     assert await world.failures() == []
 
     world.double.core.batch_fault = fine
@@ -92,7 +94,7 @@ async def test_a_long_wait_never_sends_again(world: World) -> None:
     for _ in range(5):
         world.double.queue_fault(Operation.READ_TASKS, Reject(503, "internal", "busy"))
     await world.until(
-        lambda: any(hold.subject.startswith("meilisearch") for hold in worker.pipeline.holds()), "the hold is shown"
+        lambda: any(hold.subject.startswith("meilisearch") for hold in worker.pipeline.health.holds()), "the hold is shown"
     )
     world.double.resume()
     await world.acknowledged(end)
@@ -121,7 +123,9 @@ async def test_dead_letters_that_cannot_be_delivered_hold(world: World) -> None:
     world.dead_letters.fault = LogUnavailable("the dead-letter topic does not answer")
     end = world.change("c", 1, name="x", n="not a number") + 1
     task = asyncio.ensure_future(worker.deliver())
-    await world.until(lambda: any(hold.subject == "dead letters" for hold in worker.pipeline.holds()), "the hold is on display")
+    await world.until(
+        lambda: any(hold.subject == "dead letters" for hold in worker.pipeline.health.holds()), "the hold is on display"
+    )
     assert world.log.offsets.get(PLACE, 0) == 0
 
     world.dead_letters.fault = None
@@ -138,7 +142,7 @@ async def test_an_unavailable_source_holds_only_what_needs_it(world: World) -> N
     offset = world.change("u", 1, name="__debezium_unavailable_value", n=2)
     world.source.tables["public.things"][(1,)] = {"id": 1, "name": "long", "n": 2}
     task = asyncio.ensure_future(worker.deliver())
-    await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
     assert world.tasks() == []
 
     world.source.fault = None

@@ -9,7 +9,7 @@ from .world import PLACE, Worker, World
 
 
 async def held(world: World, worker: Worker, kind: str) -> None:
-    await world.until(lambda: any(hold.kind == kind for hold in worker.pipeline.holds()), f"a hold for {kind}")
+    await world.until(lambda: any(hold.kind == kind for hold in worker.pipeline.health.holds()), f"a hold for {kind}")
     await world.found(kind)
 
 
@@ -78,7 +78,7 @@ async def test_clearing_the_finding_lets_a_new_start_go_on(world: World) -> None
     await held(world, second, "sink-lost-memory")
 
     await world.state.clear_finding("sink-lost-memory", "things", by="test")
-    await world.until(second.pipeline.ready, "the partition is prepared")
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
     end = world.change("c", 2, name="x", n=2) + 1
     await second.deliver()
     await world.acknowledged(end)
@@ -119,7 +119,7 @@ async def test_a_commit_below_the_logs_start_holds(world: World) -> None:
 async def test_a_first_start_begins_at_the_logs_start(world: World) -> None:
     """No commit and no bookmark: earliest."""
     worker = await world.start()
-    await world.until(worker.pipeline.ready, "the partition is prepared")
+    await world.until(worker.pipeline.health.ready, "the partition is prepared")
     assert (await world.state.bookmarks([PLACE]))[PLACE] == Bookmark(PLACE, "id-1", 0, {"things": 0})
 
 
@@ -133,7 +133,7 @@ async def test_a_grown_partition_count_leaves_a_finding(world: World) -> None:
     world.log.partitions[other] = []
 
     await first.assign(2, [PLACE, other])
-    await world.until(first.pipeline.ready, "the partitions are prepared")
+    await world.until(first.pipeline.health.ready, "the partitions are prepared")
 
     await world.found("partition-count-changed")
 

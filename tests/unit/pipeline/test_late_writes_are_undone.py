@@ -98,7 +98,9 @@ async def test_a_late_clear_holds(world: World) -> None:
 
     await late(worker, 0, 0, 0, kind="clear")
 
-    await world.until(lambda: any(hold.kind == "sink-lost-memory" for hold in worker.pipeline.holds()), "the hold is on display")
+    await world.until(
+        lambda: any(hold.kind == "sink-lost-memory" for hold in worker.pipeline.health.holds()), "the hold is on display"
+    )
 
 
 async def test_a_replay_shows_nothing_older(world: World) -> None:

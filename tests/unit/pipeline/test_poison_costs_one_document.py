@@ -158,7 +158,9 @@ async def test_a_flood_of_failures_holds_instead_of_dead_lettering(world: World)
         world.change("c", key, name="x", n="not a number")
 
     task = asyncio.ensure_future(worker.deliver())
-    await world.until(lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.holds()), "the flood is on display")
+    await world.until(
+        lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.health.holds()), "the flood is on display"
+    )
 
     assert await world.failures() == []
     assert world.dead_letters.letters == []
@@ -180,7 +182,9 @@ async def test_a_flood_of_rejected_documents_holds(world: World) -> None:
     world.poison(*(str(key) for key in range(1, 80)))
 
     await worker.deliver()
-    await world.until(lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.holds()), "the flood is on display")
+    await world.until(
+        lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.health.holds()), "the flood is on display"
+    )
 
     assert await world.failures() == []
     assert world.log.offsets.get(PLACE, 0) == 0

@@ -82,7 +82,7 @@ async def test_hold_waits_for_an_operator(world: World) -> None:
     await world.acknowledged(end)
     end = world.truncate() + 1
     task = asyncio.ensure_future(worker.deliver())
-    await world.until(lambda: any(hold.kind == "truncate" for hold in worker.pipeline.holds()), "the hold is on display")
+    await world.until(lambda: any(hold.kind == "truncate" for hold in worker.pipeline.health.holds()), "the hold is on display")
     assert list(world.documents()) == ["1"]
     assert world.log.offsets[PLACE] < end
 

@@ -45,7 +45,7 @@ async def versions_seen(world: World, worker: Worker, end: int) -> list[int]:
 async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: World) -> None:
     """Killed before anything was stored: the index's tasks say how far the earlier owner wrote (protocol 7)."""
     first = await world.start()
-    await world.until(first.pipeline.ready, "the partition is prepared")
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
 
     async def away(*_: object) -> None:
         await asyncio.Event().wait()
@@ -114,11 +114,11 @@ async def test_a_zombies_clear_between_two_owners_holds(world: World) -> None:
     await second.assign(2)
 
     await world.found("sink-lost-memory")
-    assert second.pipeline.crash is None
-    assert not second.pipeline.ready()
+    assert second.pipeline.tasks.crash is None
+    assert not second.pipeline.health.ready()
 
     await world.state.clear_finding("sink-lost-memory", "things", by="test: filled again")
-    await world.until(second.pipeline.ready, "the partition is prepared")
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
     end = world.change("c", 2, name="x", n=2) + 1
     await second.deliver()
     await world.acknowledged(end)
@@ -134,13 +134,13 @@ async def test_a_zombies_clear_that_was_dealt_with_is_asked_about_once(world: Wo
     await first.sinks[0].clear("things", metadata=metadata)
     await world.found("sink-lost-memory")
     await world.state.clear_finding("sink-lost-memory", "things", by="test: filled again")
-    await asyncio.wait_for(first.pipeline.crashed.wait(), 10)
+    await asyncio.wait_for(first.pipeline.tasks.crashed.wait(), 10)
     await first.die()
     world.workers.remove(first)
 
     second = await world.worker("w2")
     await second.assign(2)
-    await world.until(second.pipeline.ready, "the partition is prepared")
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
     end = world.change("c", 2, name="x", n=2) + 1
     await second.deliver()
     await world.acknowledged(end)

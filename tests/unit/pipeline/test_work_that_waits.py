@@ -31,7 +31,7 @@ async def test_one_index_of_a_table_waits_and_the_other_goes_on(world: World) ->
     end = world.change("c", 1, name="x", n=1) + 1
     await worker.deliver()
     await world.until(lambda: world.documents("things"), "the healthy index has it")
-    await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
     end = world.change("c", 2, name="x", n=2) + 1
     await worker.deliver()
     await world.until(lambda: len(world.documents("things")) == 2, "the healthy index goes on")
@@ -67,7 +67,9 @@ async def test_a_partition_that_holds_does_not_stop_its_neighbour(world: World) 
     for key in range(1, 600):
         world.change("c", key, name="x", n="not a number")
     task = asyncio.ensure_future(worker.deliver())
-    await world.until(lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.holds()), "the flood is on display")
+    await world.until(
+        lambda: any(hold.kind == "failure-flood" for hold in worker.pipeline.health.holds()), "the flood is on display"
+    )
     end = world.change("c", 1000, place=neighbour, name="x", n=1) + 1
     await worker.deliver(neighbour)
     await world.acknowledged(end, neighbour)
@@ -84,7 +86,7 @@ async def test_memory_is_bounded_while_the_server_is_away(world: World) -> None:
     for key in range(1, 1001):
         end = world.change("c", key, name="x" * 1_000, n=key) + 1
     task = asyncio.ensure_future(worker.deliver(most=20))
-    await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
     lane = worker.pipeline._lanes["things"]
     await world.until(lambda: lane.size > 100_000, "memory fills")
     largest = 0
@@ -125,7 +127,7 @@ async def test_stop_abandons_what_does_not_finish(world: World) -> None:
     await worker.pipeline.stop(drain_s=4)
 
     assert world.log.offsets.get(PLACE, 0) == 0
-    assert worker.pipeline._tasks == {}
+    assert worker.pipeline.tasks.running() == []
     world.double.resume()
 
 
@@ -213,13 +215,13 @@ async def test_a_restarted_server_goes_on_where_it_was(world: World) -> None:
     await worker.deliver()
     await world.until(world.tasks, "the write is accepted")
     await world.double.crash()
-    await world.until(lambda: worker.pipeline.holds(), "the hold is on display")
+    await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
     world.double.resume()
     await world.double.start()
     await world.acknowledged(end)
 
     assert len(world.tasks()) == 1
-    assert worker.pipeline.holds() == []
+    assert worker.pipeline.health.holds() == []
 
 
 async def test_a_task_whose_history_was_pruned_is_sent_again(world: World) -> None:
@@ -281,7 +283,9 @@ async def test_nothing_is_acknowledged_before_the_row_of_its_failure_is_stored(w
     world.change("c", 1, name="x", n=1)
     end = world.change("c", 2, name="x", n=2) + 1
     await worker.deliver()
-    await world.until(lambda: any(hold.kind == "StateUnavailable" for hold in worker.pipeline.holds()), "the hold is shown")
+    await world.until(
+        lambda: any(hold.kind == "StateUnavailable" for hold in worker.pipeline.health.holds()), "the hold is shown"
+    )
     await worker.pipeline._tick(PLACE.topic)
     assert world.log.offsets.get(PLACE, 0) == 0
 

@@ -120,7 +120,7 @@ class Worker:
     async def die(self) -> None:
         """SIGKILL: nothing is finished, nothing acknowledged."""
         self.group.owned = {}
-        await self.pipeline._cancel_all()
+        await self.pipeline.tasks.cancel_all()
         for sink in [*self.sinks, *([self.scratch] if self.scratch else [])]:
             await sink.close()
 
@@ -162,7 +162,7 @@ class World:
     async def worker_with(self, **overrides: Any) -> Worker:
         """As `start`, with other limits."""
         first = await self.start()
-        await self.until(first.pipeline.ready, "the partitions are prepared")
+        await self.until(first.pipeline.health.ready, "the partitions are prepared")
         await first.die()
         self.workers.remove(first)
         worker = await self.worker("w2", **overrides)
@@ -210,8 +210,8 @@ class World:
         end = time.monotonic() + timeout_s
         while not condition():
             for worker in self.workers:
-                if worker.pipeline.crash is not None:
-                    raise AssertionError(f"{worker.name} crashed while waiting for: {what}") from worker.pipeline.crash
+                if worker.pipeline.tasks.crash is not None:
+                    raise AssertionError(f"{worker.name} crashed while waiting for: {what}") from worker.pipeline.tasks.crash
             if time.monotonic() > end:
                 raise AssertionError(f"never came: {what}")
             await asyncio.sleep(0.005)
