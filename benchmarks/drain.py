@@ -28,8 +28,9 @@ def measure(setting: Setting) -> list[Figure]:
     running: list[float] = []
     flushes = ""
     for turn in range(_ROUNDS):
-        direct.append(_direct(server, lines, f"direct{turn}-{setting.folder.name}"))
-        setting.say(f"drain, directly: {direct[-1]:.1f} s")
+        took, batches = _direct(server, lines, f"direct{turn}-{setting.folder.name}")
+        direct.append(took)
+        setting.say(f"drain, directly: {took:.1f} s; server batches {batches}")
         with site(setting.stack, setting.folder) as mine:
             cities.create_topic(setting.stack.kafka_bootstrap, mine.topic)
             count = cities.produce(setting.stack.kafka_bootstrap, mine.topic, cities.snapshot_events(found))
@@ -59,11 +60,12 @@ def _documents(found: list[cities.Row]) -> list[bytes]:
     return lines
 
 
-def _direct(server: Server, lines: list[bytes], uid: str) -> float:
+def _direct(server: Server, lines: list[bytes], uid: str) -> tuple[float, str]:
     server.create(uid, cities.DECLARATION["settings"])
     took = seconds(lambda: server.load(uid, iter(lines)))
+    shown = server.batches(uid)
     server.delete(uid)
-    return took
+    return took, shown
 
 
 def _drain(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
@@ -73,10 +75,12 @@ def _drain(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
     ready = worker.wait_ready() - worker.began
     server.until_searchable(mine.name, count, within_s=900)
     took = time.time() - worker.began
+    processor = worker.processor_s()
     # The flush that made the last documents searchable is in the log once it settled.
     time.sleep(1.0)
     applied = worker.lines("flush applied")
     shown = ", ".join(f"{line['document_count']:,} at {moment(line) - worker.began:.1f} s" for line in applied)
     worker.stop()
+    shown += f"; server batches {server.batches(mine.name)}; processor {processor:.1f} s"
     server.delete(mine.name)
     return took, ready, shown

@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks import cities
 from benchmarks.harness import Figure, Goal, Setting, quantile, until
-from benchmarks.server import Server
+from benchmarks.server import Server, moment
 from benchmarks.site import Site, Worker, site
 
 PARTS = ("postgres", "kafka", "connect", "meilisearch")
@@ -94,7 +93,7 @@ def _bare(server: Server, uid: str, line: bytes) -> tuple[float, float]:
     """Milliseconds until its task is seen succeeded, and until the server says that it had finished it."""
     began, began_at = time.perf_counter(), time.time()
     task = server.applied(server.post(uid, [line]), every_s=_LOOK_S)
-    return 1000 * (time.perf_counter() - began), 1000 * (_at(task["finishedAt"]) - began_at)
+    return 1000 * (time.perf_counter() - began), 1000 * (moment(task["finishedAt"]) - began_at)
 
 
 def _quiet(server: Server, uid: str) -> None:
@@ -134,8 +133,8 @@ def _stages(setting: Setting, server: Server, mine: Site, worker: Worker, commit
             float(taken[offset]["at"]),
             float(sent[offset]["from_s"]),
             float(sent[offset]["at"]),
-            _at(task["startedAt"]),
-            _at(task["finishedAt"]),
+            moment(task["startedAt"]),
+            moment(task["finishedAt"]),
             float(settled[offset]["at"]),
         ]
         for stage, (a, b) in zip(_STAGES, pairwise(points), strict=True):
@@ -168,9 +167,3 @@ def _records(setting: Setting, mine: Site, count: int) -> list[Mapping[str, Any]
         return found[-count:]
     finally:
         consumer.close()
-
-
-def _at(text: str) -> float:
-    """Seconds since 1970 of Meilisearch's RFC 3339 with nanoseconds."""
-    head, _, rest = text.partition(".")
-    return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{rest.rstrip('Z') or 0}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -89,6 +90,14 @@ class Server:
     def task(self, task_uid: int) -> Mapping[str, Any]:
         return dict(self._asked("GET", f"/tasks/{task_uid}"))
 
+    def batches(self, uid: str) -> str:
+        """The server batches that wrote the index: documents, and from when to when, in seconds since the first began."""
+        found = self._asked("GET", f"/batches?indexUids={uid}&types=documentAdditionOrUpdate&limit=1000&reverse=true")["results"]
+        times = [
+            (moment(batch["startedAt"]), moment(batch["finishedAt"]), batch["details"]["receivedDocuments"]) for batch in found
+        ]
+        return ", ".join(f"{count:,} {began - times[0][0]:.1f} to {ended - times[0][0]:.1f}" for began, ended, count in times)
+
     def patch_settings(self, uid: str, settings: Mapping[str, Any]) -> None:
         self.applied(self._asked("PATCH", f"/indexes/{uid}/settings", settings)["taskUid"])
 
@@ -99,3 +108,9 @@ class Server:
         content = None if body is None else orjson.dumps(body)
         answer = self._client.request(method, path, content=content, headers={"Content-Type": "application/json"})
         return orjson.loads(answer.raise_for_status().content)
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of Meilisearch's RFC 3339 with nanoseconds."""
+    head, _, rest = text.partition(".")
+    return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{rest.rstrip('Z') or 0}")

@@ -66,6 +66,11 @@ class Worker:
     def rss_mib(self) -> float:
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
+    def processor_s(self) -> float:
+        """Seconds of processor time that it used."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
     def stop(self) -> None:
         self.process.terminate()
         try:
