@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from sync_worker.errors import OperatorNeeded
+from sync_worker.failure.findings import FindingKind, needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,4 @@ class FloodGuard:
             seen = f"{self._failed} of the last {self._total} changes failed"
         else:
             return
-        raise OperatorNeeded(
-            f"{self.index}: {seen}, the last with: {example}",
-            kind="failure-flood",
-            remedy="Mend the declaration, the hook or the source and start the worker again: nothing was acknowledged. If these "
-            f"failures are right, let them through: sync-worker findings clear failure-flood {self.index} --reason …",
-        )
+        raise needed(FindingKind.FAILURE_FLOOD, self.index, f"{self.index}: {seen}, the last with: {example}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sync_worker.change.model import TopicPartition
+from sync_worker.failure.findings import leaves_unready
 from sync_worker.failure.model import Finding
 from sync_worker.pipeline.holds import Hold, Holds
 from sync_worker.pipeline.partition import Partition
@@ -47,8 +48,8 @@ class Health:
     def holds(self) -> Sequence[Hold]:
         return self._holds.current()
 
-    def blocking_findings(self) -> Sequence[Finding]:
-        return [finding for finding in self._findings if finding.blocking]
+    def unready_findings(self) -> Sequence[Finding]:
+        return [finding for finding in self._findings if leaves_unready(finding)]
 
     def commit_age_s(self) -> dict[TopicPartition, float]:
         """Seconds since the last acknowledgement of each partition that has work left."""

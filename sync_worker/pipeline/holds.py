@@ -15,7 +15,7 @@ import structlog
 
 from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, SyncWorkerError
 from sync_worker.failure.backoff import backoff
-from sync_worker.failure.model import Finding
+from sync_worker.failure.findings import FindingKind, found
 from sync_worker.ports import Clock, State
 
 T = TypeVar("T")
@@ -96,8 +96,7 @@ class Patience:
     async def wait_for_operator(self, subject: str, needed: OperatorNeeded, *, wanted: Callable[[], bool]) -> None:
         """Record the finding and return once somebody cleared it. Raises OwnershipLost when no longer wanted."""
         self.holds.put(subject, needed.kind, needed.message, needed.remedy)
-        now = self._clock.now()
-        finding = Finding(needed.kind, subject, needed.message, f"index or partition {subject}", needed.remedy, True, now, now)
+        finding = found(FindingKind(needed.kind), subject, needed.message, now=self._clock.now())
         stored = False
         try:
             while wanted():

@@ -14,7 +14,7 @@ import structlog
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded
-from sync_worker.failure.model import Finding
+from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.mend import newest_of
@@ -188,34 +188,14 @@ class Keeper:
 
     async def report_foreign(self, index: str, task: Task) -> None:
         """Leave a finding: somebody who is not of this group changed documents. Raises StateUnavailable."""
-        now = self._clock.now()
-        await self._state.add_finding(
-            Finding(
-                kind="foreign-write",
-                subject=index,
-                evidence=f"task {task.uid} ({task.kind}) was not sent by this group",
-                doubt=f"whether {index} shows what the database says",
-                remedy=f"Find out who writes to the index, take away its key, fill the index again, then: "
-                f"sync-worker findings clear foreign-write {index} --reason …",
-                blocking=False,
-                first_seen=now,
-                last_seen=now,
-            )
-        )
+        evidence = f"task {task.uid} ({task.kind}) was not sent by this group"
+        await self._state.add_finding(found(FindingKind.FOREIGN_WRITE, index, evidence, now=self._clock.now()))
 
     async def _report_unmended(self, index: str, late: Sequence[LateWrite], gone: int) -> None:
-        now = self._clock.now()
+        evidence = f"tasks {[write.uid for write in late]} cover offsets from {gone} on, which the log no longer holds"
+        high = max(write.high for write in late)
         await self._state.add_finding(
-            Finding(
-                kind="late-write-not-undone",
-                subject=index,
-                evidence=f"tasks {[write.uid for write in late]} cover offsets from {gone} on, which the log no longer holds",
-                doubt=f"documents of {index} that were changed at offsets {gone} to {max(write.high for write in late)}",
-                remedy=f"Fill the index again, then: sync-worker findings clear late-write-not-undone {index} --reason …",
-                blocking=False,
-                first_seen=now,
-                last_seen=now,
-            )
+            found(FindingKind.LATE_WRITE_NOT_UNDONE, index, evidence, now=self._clock.now(), low=gone, high=high)
         )
 
 

@@ -13,8 +13,8 @@ import structlog
 from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
+from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
-from sync_worker.failure.model import Finding
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.holds import Holds, Patience, explain
 from sync_worker.pipeline.journal import Journal
@@ -277,8 +277,8 @@ class Pipeline:
                 example = f"{failures[-1].code}: {failures[-1].message}"
                 try:
                     self._quarantine.guard(name, len(failures), len(translation.steps[name]), example)
-                except OperatorNeeded as needed:
-                    await self._patience.wait_for_operator(name, needed, wanted=lambda: not partition.dropped)
+                except OperatorNeeded as problem:
+                    await self._patience.wait_for_operator(name, problem, wanted=lambda: not partition.dropped)
                     self._quarantine.reset_guard(name)
 
         def wanted() -> bool:
@@ -294,20 +294,9 @@ class Pipeline:
 
         async def leave_finding() -> None:
             count = (await self._log.partition_counts([topic])).get(topic, 1)
-            now = self._clock.now()
-            finding = Finding(
-                kind="truncate-over-partitions",
-                subject=name,
-                evidence=f"{lane.index.table} was truncated, and {topic} has {count} partitions",
-                doubt=f"whether documents of {name} that were written around the TRUNCATE should be there",
-                remedy=f"Fill the index again with ghosts removed (`backfill {name} --prune`, once that verb is there), then: "
-                f"sync-worker findings clear truncate-over-partitions {name} --reason …",
-                blocking=False,
-                first_seen=now,
-                last_seen=now,
-            )
             if count > 1:
-                await self._state.add_finding(finding)
+                evidence = f"{lane.index.table} was truncated, and {topic} has {count} partitions"
+                await self._state.add_finding(found(FindingKind.TRUNCATE_OVER_PARTITIONS, name, evidence, now=self._clock.now()))
 
         await self._patience.persist(partition.subject, leave_finding, wanted=lambda: not partition.dropped)
         if lane.index.truncate == "hold":
@@ -315,12 +304,10 @@ class Pipeline:
 
     async def _hold_for_truncate(self, lane: Lane, partition: Partition) -> None:
         name = lane.index.name
-        needed = OperatorNeeded(
-            f"{name}: {lane.index.table} was truncated, and the declaration says to hold",
-            kind="truncate",
-            remedy=f"Let it clear the index: sync-worker findings clear truncate {name} --reason …",
+        problem = needed(
+            FindingKind.TRUNCATE, name, f"{name}: {lane.index.table} was truncated, and the declaration says to hold"
         )
-        await self._patience.wait_for_operator(name, needed, wanted=lambda: not partition.dropped)
+        await self._patience.wait_for_operator(name, problem, wanted=lambda: not partition.dropped)
 
     def _lift_replay_gates(self, lanes: Sequence[Lane], partition: Partition) -> None:
         assert partition.ledger is not None
@@ -346,10 +333,10 @@ class Pipeline:
                 self._open(partition, prepared, lanes)
                 await self._undo_late_writes(partition, prepared, lanes)
                 break
-            except OperatorNeeded as needed:
+            except OperatorNeeded as problem:
                 try:
                     await self._patience.wait_for_operator(
-                        needed.subject or partition.subject, needed, wanted=lambda: not partition.dropped
+                        problem.subject or partition.subject, problem, wanted=lambda: not partition.dropped
                     )
                 except OwnershipLost:
                     return
@@ -400,9 +387,9 @@ class Pipeline:
         while True:
             try:
                 await self._patience.persist(f"progress of {topic}", lambda: self._tick(topic), wanted=lambda: True)
-            except OperatorNeeded as needed:
-                await self._patience.wait_for_operator(subject_of(needed), needed, wanted=lambda: True)
-                raise StartAgain(f"{subject_of(needed)}: the finding {needed.kind} was cleared: starting again") from needed
+            except OperatorNeeded as problem:
+                await self._patience.wait_for_operator(subject_of(problem), problem, wanted=lambda: True)
+                raise StartAgain(f"{subject_of(problem)}: the finding {problem.kind} was cleared: starting again") from problem
             if await happened(self._settled[topic], self._clock, _IDLE_S):
                 await self._clock.sleep(_TICK_S)
 

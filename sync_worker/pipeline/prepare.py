@@ -14,7 +14,7 @@ import structlog
 from sync_worker.batch.metadata import parse_metadata
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied
-from sync_worker.failure.model import Finding
+from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.holds import Patience
 from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.scan import Sighting, at_assignment
@@ -151,38 +151,14 @@ class Preparation:
         """The group has read the topic without this index: it was declared later, or an older configuration was at work."""
         if position == 0:
             return
-        now = self._clock.now()
-        await self._state.add_finding(
-            Finding(
-                kind="never-filled",
-                subject=index.name,
-                evidence=f"the group is at {position} of {partition.topic}:{partition.partition} and did not write {index.uid}",
-                doubt=f"{index.uid} lacks every row of {index.table} that did not change since",
-                remedy=f"Fill the index (`backfill {index.name} --prune` once that verb is there; until then delete the "
-                f"connector's offsets and let it snapshot), then: "
-                f"sync-worker findings clear never-filled {index.name} --reason …",
-                blocking=False,
-                first_seen=now,
-                last_seen=now,
-            )
-        )
+        evidence = f"the group is at {position} of {partition.topic}:{partition.partition} and did not write {index.uid}"
+        await self._state.add_finding(found(FindingKind.NEVER_FILLED, index.name, evidence, now=self._clock.now()))
 
     async def _notice_growth(self, partition: TopicPartition) -> None:
         count = (await self._log.partition_counts([partition.topic])).get(partition.topic, 0)
         everyone = [TopicPartition(partition.topic, number) for number in range(count)]
         known = await self._state.bookmarks(everyone)
         if known and partition not in known and partition.partition > 0 and max(p.partition for p in known) < partition.partition:
-            now = self._clock.now()
-            await self._state.add_finding(
-                Finding(
-                    kind="partition-count-changed",
-                    subject=partition.topic,
-                    evidence=f"{partition.topic} has {count} partitions now, {len(known)} were known",
-                    doubt="A key may have changed its partition: two changes of one document have no order between the two.",
-                    remedy="Fill the table's indexes again with ghosts removed (`backfill --prune`, once that verb is there), "
-                    f"then: sync-worker findings clear partition-count-changed {partition.topic} --reason …",
-                    blocking=False,
-                    first_seen=now,
-                    last_seen=now,
-                )
-            )
+            evidence = f"{partition.topic} has {count} partitions now, {len(known)} were known"
+            finding = found(FindingKind.PARTITION_COUNT_CHANGED, partition.topic, evidence, now=self._clock.now())
+            await self._state.add_finding(finding)

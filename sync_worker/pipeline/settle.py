@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from sync_worker.errors import OperatorNeeded
+from sync_worker.failure.findings import FindingKind, needed
 from sync_worker.pipeline.holds import Patience
 from sync_worker.pipeline.model import Part
 from sync_worker.ports import Clock, Sink, Task, TaskStatus, TaskUid, Telemetry
@@ -106,9 +107,5 @@ class Settler:
 
 def lost_memory(index: str, what: str) -> OperatorNeeded:
     """The finding for a Meilisearch that was restored, or an index that was made anew."""
-    return OperatorNeeded(
-        f"{index}: {what}: Meilisearch was restored from an older state, or the index was deleted and made anew",
-        kind="sink-lost-memory",
-        remedy=f"Fill the index again (`sync-worker backfill {index} --prune` once that verb is there; until then delete the "
-        f"connector's offsets and let it snapshot), then `sync-worker findings clear sink-lost-memory {index} --reason …`.",
-    )
+    evidence = f"{index}: {what}: Meilisearch was restored from an older state, or the index was deleted and made anew"
+    return needed(FindingKind.SINK_LOST_MEMORY, index, evidence)

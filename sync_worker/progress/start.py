@@ -7,6 +7,7 @@ made anew. Both lose events without a word, so the decision is made here, from i
 from __future__ import annotations
 
 from sync_worker.errors import OperatorNeeded
+from sync_worker.failure.findings import FindingKind, needed
 from sync_worker.progress.bookmark import Bookmark
 
 
@@ -41,24 +42,14 @@ def made_anew(known_id: str, topic_id: str, *, subject: str) -> OperatorNeeded:
 
 
 def _log_replaced(what: str, subject: str) -> OperatorNeeded:
-    return OperatorNeeded(
-        f"{subject}: {what}",
-        kind="log-replaced",
-        subject=subject,
-        remedy="Changes are missing from the log. Fill the table's indexes again with ghosts removed (`backfill --prune`, once "
-        f"that verb is there), then: sync-worker findings clear log-replaced {subject} --reason …",
-    )
+    return needed(FindingKind.LOG_REPLACED, subject, f"{subject}: {what}")
 
 
 def _state_lost(bookmark: Bookmark | None, committed: int, subject: str) -> OperatorNeeded:
     """The bookmark is stored before the offset is committed, so it can't be behind unless one of the two is not ours."""
     known = "nothing of this partition" if bookmark is None else f"no acknowledgement after {bookmark.next_offset}"
-    return OperatorNeeded(
+    evidence = (
         f"{subject}: the group committed {committed}, but the state database knows {known}: it was lost or is an older copy, "
-        "or somebody moved the group's offset",
-        kind="state-lost",
-        subject=subject,
-        remedy="Where the offset was moved, move it back (kafka-consumer-groups.sh --reset-offsets). Where the state database is "
-        "another one, restore it, or take what failed meanwhile from the dead-letter topic. Then: "
-        f"sync-worker findings clear state-lost {subject} --reason …",
+        "or somebody moved the group's offset"
     )
+    return needed(FindingKind.STATE_LOST, subject, evidence)

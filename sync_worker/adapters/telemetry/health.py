@@ -45,8 +45,8 @@ class HealthSource(Protocol):
 
     def holds(self) -> Sequence[Hold]: ...
 
-    def blocking_findings(self) -> Sequence[Finding]:
-        """Open findings that stop writing, as last read from the state database."""
+    def unready_findings(self) -> Sequence[Finding]:
+        """Open findings of the kinds that make readiness false, as last read from the state database."""
         ...
 
     def commit_age_s(self) -> Mapping[TopicPartition, float]:
@@ -120,9 +120,9 @@ class HealthServer:
 
 
 def readiness(source: HealthSource, *, now: float) -> dict[str, Any]:
-    """What `/readyz` says: `ready` is true only with partitions prepared, no hold, no blocking finding, nothing failed."""
+    """What `/readyz` says: `ready`: partitions prepared, no hold, no finding of a kind that matters here, nothing failed."""
     holds = source.holds()
-    findings = source.blocking_findings()
+    findings = source.unready_findings()
     failed = source.failed_tasks()
     reasons = [f"{hold.subject}: {hold.cause}" for hold in holds]
     reasons += [f"{finding.subject}: {finding.kind}" for finding in findings]

@@ -151,7 +151,7 @@ async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(worl
     await world.until(first.pipeline.health.ready, "the partition is prepared again")
     go.set()
     await world.until(
-        lambda: len([name for name in first.pipeline.tasks._running if name.startswith("prepare")]) == 0, "both ended"
+        lambda: len([name for name in first.pipeline.tasks.running() if name.startswith("prepare")]) == 0, "both ended"
     )
     end = world.change("c", 1, name="x", n=1) + 1
     await first.deliver()

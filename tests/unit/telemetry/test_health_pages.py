@@ -39,7 +39,7 @@ class Worker:
     def holds(self) -> Sequence[Waiting]:
         return self.held
 
-    def blocking_findings(self) -> Sequence[Finding]:
+    def unready_findings(self) -> Sequence[Finding]:
         return self.findings
 
     def commit_age_s(self) -> Mapping[TopicPartition, float]:

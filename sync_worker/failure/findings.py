@@ -1,0 +1,165 @@
+"""Every kind of finding: one row says whether it stops writing, what it puts in doubt, what mends it, what clears it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sync_worker.errors import OperatorNeeded
+from sync_worker.failure.model import Finding
+
+
+class FindingKind(StrEnum):
+    """Stable names: operators filter and clear by them."""
+
+    SINK_LOST_MEMORY = "sink-lost-memory"
+    LOG_REPLACED = "log-replaced"
+    STATE_LOST = "state-lost"
+    NEVER_FILLED = "never-filled"
+    FAILURE_FLOOD = "failure-flood"
+    TRUNCATE = "truncate"
+    TRUNCATE_OVER_PARTITIONS = "truncate-over-partitions"
+    PARTITION_COUNT_CHANGED = "partition-count-changed"
+    FOREIGN_WRITE = "foreign-write"
+    LATE_WRITE_NOT_UNDONE = "late-write-not-undone"
+
+
+class Proof(StrEnum):
+    """What shows that the doubt is gone. `findings clear` with a reason stands for it: somebody vouches."""
+
+    DECISION = "decision"
+    """Somebody looked and decided; no command can know."""
+    FILL = "fill"
+    """The index was filled completely, ghosts removed, after the finding was last seen."""
+    COMPARISON = "comparison"
+    """Every row was compared with its document, after the finding was last seen, and none differed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is true of every finding of one kind.
+
+    Attributes:
+        blocks: writing holds until it is cleared.
+        unready: `/readyz` answers 503 while it is open. What blocks is always unready.
+        doubt, remedy: templates; `{subject}` is always given, other words by whoever found it.
+    """
+
+    blocks: bool
+    unready: bool
+    doubt: str
+    remedy: str
+    proof: Proof
+
+
+def _clear(kind: FindingKind) -> str:
+    return f"sync-worker findings clear {kind} {{subject}} --reason …"
+
+
+RULES: dict[FindingKind, Rule] = {
+    FindingKind.SINK_LOST_MEMORY: Rule(
+        blocks=True,
+        unready=True,
+        doubt="every document of {subject}",
+        remedy="Fill the index again (`sync-worker backfill {subject} --prune` once that verb is there; until then delete the "
+        f"connector's offsets and let it snapshot), then: {_clear(FindingKind.SINK_LOST_MEMORY)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.LOG_REPLACED: Rule(
+        blocks=True,
+        unready=True,
+        doubt="every document of the indexes that {subject} feeds: changes are missing from the log",
+        remedy="Changes are missing from the log. Fill the table's indexes again with ghosts removed (`backfill --prune`, once "
+        f"that verb is there), then: {_clear(FindingKind.LOG_REPLACED)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.STATE_LOST: Rule(
+        blocks=True,
+        unready=True,
+        doubt="failed work of {subject}, and whether every change of it was read",
+        remedy="Where the offset was moved, move it back (kafka-consumer-groups.sh --reset-offsets). Where the state database is "
+        "another one, restore it, or take what failed meanwhile from the dead-letter topic. Then: "
+        f"{_clear(FindingKind.STATE_LOST)}",
+        proof=Proof.DECISION,
+    ),
+    FindingKind.NEVER_FILLED: Rule(
+        blocks=False,
+        unready=False,
+        doubt="{subject} lacks every row that did not change since",
+        remedy="Fill the index (`backfill {subject} --prune` once that verb is there; until then delete the connector's offsets "
+        f"and let it snapshot), then: {_clear(FindingKind.NEVER_FILLED)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.FAILURE_FLOOD: Rule(
+        blocks=True,
+        unready=True,
+        doubt="nothing yet: none of these failures was recorded or acknowledged",
+        remedy="Mend the declaration, the hook or the source and start the worker again: nothing was acknowledged. If these "
+        f"failures are right, let them through: {_clear(FindingKind.FAILURE_FLOOD)}",
+        proof=Proof.DECISION,
+    ),
+    FindingKind.TRUNCATE: Rule(
+        blocks=True,
+        unready=True,
+        doubt="every document of {subject} from before the TRUNCATE: their rows are gone",
+        remedy=f"Let it clear the index: {_clear(FindingKind.TRUNCATE)}",
+        proof=Proof.DECISION,
+    ),
+    FindingKind.TRUNCATE_OVER_PARTITIONS: Rule(
+        blocks=False,
+        unready=False,
+        doubt="whether documents of {subject} that were written around the TRUNCATE should be there",
+        remedy="Fill the index again with ghosts removed (`backfill {subject} --prune`, once that verb is there), then: "
+        f"{_clear(FindingKind.TRUNCATE_OVER_PARTITIONS)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.PARTITION_COUNT_CHANGED: Rule(
+        blocks=False,
+        unready=False,
+        doubt="A key may have changed its partition: two changes of one document have no order between the two.",
+        remedy="Fill the table's indexes again with ghosts removed (`backfill --prune`, once that verb is there), then: "
+        f"{_clear(FindingKind.PARTITION_COUNT_CHANGED)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.FOREIGN_WRITE: Rule(
+        blocks=False,
+        unready=False,
+        doubt="whether {subject} shows what the database says",
+        remedy="Find out who writes to the index, take away its key, fill the index again, then: "
+        f"{_clear(FindingKind.FOREIGN_WRITE)}",
+        proof=Proof.COMPARISON,
+    ),
+    FindingKind.LATE_WRITE_NOT_UNDONE: Rule(
+        blocks=False,
+        unready=False,
+        doubt="documents of {subject} that were changed at offsets {low} to {high}",
+        remedy=f"Fill the index again, then: {_clear(FindingKind.LATE_WRITE_NOT_UNDONE)}",
+        proof=Proof.COMPARISON,
+    ),
+}
+
+
+def found(kind: FindingKind, subject: str, evidence: str, *, now: float, **words: object) -> Finding:
+    """A finding as it is stored.
+
+    Args:
+        now: seconds since 1970.
+        words: what the kind's templates need beside the subject. Raises KeyError for one that is missing.
+    """
+    rule = RULES[kind]
+    doubt = rule.doubt.format(subject=subject, **words)
+    remedy = rule.remedy.format(subject=subject, **words)
+    return Finding(kind.value, subject, evidence, doubt, remedy, rule.blocks, now, now)
+
+
+def needed(kind: FindingKind, subject: str, evidence: str) -> OperatorNeeded:
+    """The error to raise where nothing may be written before somebody decided."""
+    return OperatorNeeded(evidence, kind=kind.value, subject=subject, remedy=RULES[kind].remedy.format(subject=subject))
+
+
+def leaves_unready(finding: Finding) -> bool:
+    """Whether `/readyz` shows it. A kind that another version wrote counts by whether it blocks."""
+    try:
+        return finding.blocking or RULES[FindingKind(finding.kind)].unready
+    except ValueError:
+        return finding.blocking
