@@ -15,6 +15,7 @@ from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import Failure, Finding, PayloadReference
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 from sync_worker.progress.bookmark import Bookmark as Bookmark
+from sync_worker.watch.fill import Fill
 
 TaskUid = NewType("TaskUid", int)
 """Uid of a task that Meilisearch has *accepted*. Accepted is not applied, and applied is not acknowledged."""
@@ -252,6 +253,20 @@ class State(Protocol):
     async def findings(self, *, open_only: bool = True) -> Sequence[Finding]: ...
 
     async def clear_finding(self, kind: str, subject: str, *, by: str) -> bool: ...
+
+    async def recorded_facts(self) -> Mapping[tuple[str, str], Any]:
+        """What the watch saw last: (subject, aspect) → JSON value."""
+        ...
+
+    async def record_facts(self, facts: Mapping[tuple[str, str], Any]) -> None:
+        """Store each value in place of the last one; None forgets it."""
+        ...
+
+    async def fills(self) -> Mapping[str, Fill]:
+        """Index name → its last complete fill. An index that was never filled completely, as far as is known, is not in it."""
+        ...
+
+    async def save_fills(self, fills: Sequence[Fill]) -> None: ...
 
     async def audit(self, actor: str, verb: str, subject: str, details: Mapping[str, Any]) -> None:
         """Append to the audit log."""

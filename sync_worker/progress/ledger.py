@@ -11,19 +11,21 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from sync_worker.change.model import TopicPartition
+from sync_worker.progress.bookmark import Tail
 
 
 @dataclass(slots=True, eq=False)
 class Span:
     """Offsets `first` <= offset < `next_offset` of one partition, and how many still hold them.
 
-    `since_ms` is the commit time of its first change, milliseconds since 1970.
+    `since_ms` is the commit time of its first change, milliseconds since 1970; `tail` its last record, None where it has none.
     """
 
     partition: TopicPartition
     first: int
     next_offset: int
     since_ms: int | None = None
+    tail: Tail | None = None
     holders: int = 0
 
     def hold(self) -> None:
@@ -43,21 +45,23 @@ class Ledger:
     Attributes:
         next_offset: everything below is done and may be acknowledged.
         position: everything below was taken.
+        tail: the last record below `next_offset`.
     """
 
     partition: TopicPartition
     next_offset: int
+    tail: Tail | None = None
     position: int = field(init=False)
     _spans: deque[Span] = field(default_factory=deque, init=False)
 
     def __post_init__(self) -> None:
         self.position = self.next_offset
 
-    def take(self, first: int, next_offset: int, since_ms: int | None = None) -> Span:
+    def take(self, first: int, next_offset: int, since_ms: int | None = None, tail: Tail | None = None) -> Span:
         """A span, held once by the caller. Raises ValueError for offsets that do not follow the last ones."""
         if first < self.position or next_offset < first:
             raise ValueError(f"offsets {first}..{next_offset} of {self.partition} do not follow {self.position}")
-        span = Span(self.partition, first, next_offset, since_ms, holders=1)
+        span = Span(self.partition, first, next_offset, since_ms, tail, holders=1)
         self._spans.append(span)
         self.position = next_offset
         return span
@@ -66,7 +70,8 @@ class Ledger:
         """Move `next_offset` over the spans that are done, up to the first that is not; whether it moved."""
         moved = False
         while self._spans and self._spans[0].holders == 0:
-            self.next_offset = self._spans.popleft().next_offset
+            span = self._spans.popleft()
+            self.next_offset, self.tail = span.next_offset, span.tail or self.tail
             moved = True
         return moved
 

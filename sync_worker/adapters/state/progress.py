@@ -12,6 +12,7 @@ from sync_worker.adapters.state.schema import bookmarks as bookmark_table
 from sync_worker.adapters.state.schema import index_records as record_table
 from sync_worker.change.model import TopicPartition
 from sync_worker.ports import Bookmark, IndexRecord
+from sync_worker.progress.bookmark import Tail
 
 
 class ProgressTables(Connections):
@@ -22,7 +23,16 @@ class ProgressTables(Connections):
         query = select(bookmark_table).where(tuple_(bookmark_table.c.topic, bookmark_table.c.partition).in_(sorted(partitions)))
         async with self._reading() as connection:
             rows = (await connection.execute(query)).all()
-        found = [Bookmark(TopicPartition(row.topic, row.partition), row.topic_id, row.next_offset, row.scanned) for row in rows]
+        found = [
+            Bookmark(
+                TopicPartition(row.topic, row.partition),
+                row.topic_id,
+                row.next_offset,
+                row.scanned,
+                None if row.last_offset is None else Tail(row.last_offset, row.last_ms, row.last_key),
+            )
+            for row in rows
+        ]
         return {bookmark.partition: bookmark for bookmark in found}
 
     async def index_records(self, indexes: Collection[str]) -> Mapping[str, IndexRecord]:
@@ -39,7 +49,7 @@ class ProgressTables(Connections):
 
     async def save_progress(self, bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
         """Store both in one transaction. Within one topic `next_offset` only rises, whatever a worker that lost the partition
-        stores late; the watermarks are stored as they are."""
+        stores late; watermarks and tail are stored as they are: an earlier record that was acknowledged proves the log as well."""
         saved_at = self._now()
         places = [
             {
@@ -49,6 +59,9 @@ class ProgressTables(Connections):
                 "next_offset": bookmark.next_offset,
                 "scanned": dict(bookmark.scanned),
                 "saved_at": saved_at,
+                "last_offset": bookmark.tail.offset if bookmark.tail else None,
+                "last_ms": bookmark.tail.timestamp if bookmark.tail else None,
+                "last_key": bookmark.tail.key if bookmark.tail else None,
             }
             for bookmark in sorted(bookmarks, key=lambda bookmark: bookmark.partition)
         ]

@@ -81,6 +81,9 @@ bookmarks = Table(
     Column("next_offset", BigInteger, nullable=False),
     Column("scanned", JSON, nullable=False),
     Column("saved_at", Double, nullable=False),
+    Column("last_offset", BigInteger),
+    Column("last_ms", BigInteger),
+    Column("last_key", StorableText),
 )
 
 index_records = Table(
@@ -118,6 +121,31 @@ findings = Table(
         postgresql_where=text("cleared_at IS NULL"),
     ),
     sqlite_autoincrement=True,
+)
+
+recorded_facts = Table(
+    "recorded_facts",
+    metadata,
+    Column("subject", StorableText, primary_key=True),
+    Column("aspect", StorableText, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("saved_at", Double, nullable=False),
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("uid", StorableText, nullable=False),
+    Column("created_at", StorableText, nullable=False),
+    Column("proof", StorableText, nullable=False),
+    Column("declaration", StorableText, nullable=False),
+    Column("columns", StorableText, nullable=False),
+    Column("topic_id", StorableText, nullable=False),
+    Column("ends", JSON, nullable=False),
+    Column("filled_at", Double, nullable=False),
+    Column("older_documents", BigInteger, nullable=False),
+    Column("older_since", Double),
 )
 
 workers = Table(

@@ -16,6 +16,8 @@ from sync_worker.adapters.state import StateDatabase
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import Failure, FailureStatus, Finding, PayloadReference, ReasonClass
 from sync_worker.ports import Bookmark, IndexRecord, State
+from sync_worker.progress.bookmark import Tail
+from sync_worker.watch.fill import Fill, FillProof
 
 CITIES = TopicPartition("app.public.cities", 0)
 LETTER = PayloadReference("sync-worker.dead-letters", 0, 7)
@@ -242,7 +244,7 @@ class StateSuite:
 
     async def test_progress_comes_back_and_may_move_back(self, state: StateDatabase) -> None:
         """A bookmark is stored whole, but what a worker that lost its partition stores late does not take the offset back."""
-        here = Bookmark(CITIES, "id", 2**40, {"cities": 2**33, "cities-new": 4})
+        here = Bookmark(CITIES, "id", 2**40, {"cities": 2**33, "cities-new": 4}, Tail(2**40 - 1, 2**41, "a hash"))
         record = IndexRecord("cities", "cities-2", "2026-01-01T00:00:00.123456789Z", "id", 2**33, '{"group":"g"}')
         await state.save_progress([here], [record])
         assert await state.bookmarks([CITIES, TopicPartition("none", 3)]) == {CITIES: here}
@@ -332,3 +334,17 @@ class StateSuite:
                 assert await database.findings() == []
         finally:
             await asyncio.gather(*(database.close() for database in databases))
+
+    async def test_a_fact_is_replaced_and_forgotten(self, state: StateDatabase) -> None:
+        """JSON in, the same JSON out; None forgets."""
+        await state.record_facts({("table public.t", "oid"): 4_000_000_000, ("slot", "seen"): {"lsn": 2**60, "lost": False}})
+        await state.record_facts({("table public.t", "oid"): 7, ("slot", "seen"): None})
+        assert await state.recorded_facts() == {("table public.t", "oid"): 7}
+
+    async def test_the_last_fill_of_an_index_is_kept(self, state: StateDatabase) -> None:
+        """Partition numbers come back as numbers, though JSON's keys are texts."""
+        first = Fill("cities", "cities", "2026-01-01T00:00:00Z", FillProof.LAST_ROW, "d1", "c1", "id", {0: 5, 10: 2**40}, 1.5)
+        second = replace(first, proof=FillProof.BACKFILL, declaration="d2", older_documents=2**33, older_since=2.5)
+        await state.save_fills([first, replace(first, index="others")])
+        await state.save_fills([second])
+        assert await state.fills() == {"cities": second, "others": replace(first, index="others")}
