@@ -181,7 +181,8 @@ class Keeper:
         owned = [p for p in moved if not p.dropped and self._membership.owns(p.place, p.generation)]
         for partition in owned:
             scanned = {lane.index.name: self._journals[lane.index.name].watermark(partition.place, done) for lane in lanes}
-            bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned))
+            tail = partition.ledger.tail if partition.ledger is not None else None
+            bookmarks.append(Bookmark(partition.place, partition.topic_id, done[partition.place], scanned, tail))
         records = [self.records[lane.index.name] for lane in lanes if lane.index.name in self.records]
         await self._state.save_progress(bookmarks, records)
         return owned

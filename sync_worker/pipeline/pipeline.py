@@ -31,6 +31,7 @@ from sync_worker.pipeline.translate import Translation, Translator
 from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.write import Writer
 from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
+from sync_worker.progress.bookmark import tail_of
 from sync_worker.progress.ledger import Ledger
 
 T = TypeVar("T")
@@ -244,7 +245,12 @@ class Pipeline:
         self._raise_if_unwanted(partition)
         assert partition.ledger is not None
         first = partition.ledger.position
-        span = partition.ledger.take(min(first, chunk.next_offset), chunk.next_offset, translation.since_ms)
+        span = partition.ledger.take(
+            min(first, chunk.next_offset),
+            chunk.next_offset,
+            translation.since_ms,
+            tail_of(chunk.records[-1]) if chunk.records else None,
+        )
         for lane in lanes:
             self._put(lane, translation)
             if translation.steps[lane.index.name]:
@@ -350,7 +356,7 @@ class Pipeline:
         if partition.dropped:
             raise OwnershipLost(f"{partition.subject} was revoked")
         partition.topic_id = prepared.topic_id
-        partition.ledger = Ledger(partition.place, prepared.next_offset)
+        partition.ledger = Ledger(partition.place, prepared.next_offset, prepared.tail)
         partition.saved = prepared.next_offset
         for lane in lanes:
             name = lane.index.name

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from sync_worker.batch.metadata import parse_metadata
-from sync_worker.change.model import TopicPartition
+from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.holds import Patience
@@ -20,7 +20,8 @@ from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.scan import Sighting, at_assignment
 from sync_worker.pipeline.settle import lost_memory
 from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, State
-from sync_worker.progress.start import objection
+from sync_worker.progress.bookmark import Tail
+from sync_worker.progress.start import objection, replaced_in_place
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class Prepared:
     Attributes:
         next_offset: where reading goes on.
         acknowledged: everything below was acknowledged by an earlier owner, whether its commit arrived or not.
+        tail: the last record that an earlier owner acknowledged, and that is still the one there.
         failures: index name → (document id, offset) of open failures.
         records: index name → what is remembered of the physical index from now on.
     """
@@ -40,6 +42,7 @@ class Prepared:
     next_offset: int
     end_offset: int
     acknowledged: int
+    tail: Tail | None = None
     failures: dict[str, Sequence[tuple[str | None, int]]] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     records: dict[str, IndexRecord] = field(default_factory=dict)
@@ -85,13 +88,23 @@ class Preparation:
         bookmark = (await self._state.bookmarks([partition])).get(partition)
         subject = f"{partition.topic}:{partition.partition}"
         problem = objection(bookmark, committed, topic_id, start, end, subject=subject)
+        if problem is None and bookmark is not None and bookmark.tail is not None:
+            there = await record_at(self._log, partition, bookmark.tail.offset) if start <= bookmark.tail.offset < end else None
+            problem = replaced_in_place(bookmark.tail, there, subject=subject)
+        tail = bookmark.tail if bookmark is not None else None
         if problem is not None:
             await self.unless_accepted(subject, problem)
+            tail = None
         await self._notice_growth(partition)
+        if bookmark is None and committed is None:
+            await self._state.audit(
+                self._worker.run, "start at the log's start", subject, {"offset": start, "topic_id": topic_id}
+            )
+            log.info("first start", partition=subject, offset=start)
         # An accepted offset outside the log: the stream reads from the log's start then, and so do we.
         acknowledged = bookmark.next_offset if bookmark is not None and bookmark.topic_id == topic_id else -1
         inside = committed is not None and start <= committed <= end
-        return Prepared(topic_id, committed if committed is not None and inside else start, end, acknowledged)
+        return Prepared(topic_id, committed if committed is not None and inside else start, end, acknowledged, tail)
 
     async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
         """The index as it is now, compared with what is remembered of it.
@@ -162,3 +175,10 @@ class Preparation:
             evidence = f"{partition.topic} has {count} partitions now, {len(known)} were known"
             finding = found(FindingKind.PARTITION_COUNT_CHANGED, partition.topic, evidence, now=self._clock.now())
             await self._state.add_finding(finding)
+
+
+async def record_at(log_port: Log, partition: TopicPartition, offset: int) -> Record | None:
+    """The record at this offset; None where none is there. Raises LogUnavailable."""
+    async for records in log_port.read(partition, offset, offset + 1):
+        return records[0] if records else None
+    return None

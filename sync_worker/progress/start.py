@@ -6,9 +6,10 @@ made anew. Both lose events without a word, so the decision is made here, from i
 
 from __future__ import annotations
 
+from sync_worker.change.model import Record
 from sync_worker.errors import OperatorNeeded
 from sync_worker.failure.findings import FindingKind, needed
-from sync_worker.progress.bookmark import Bookmark
+from sync_worker.progress.bookmark import Bookmark, Tail, tail_of
 
 
 def objection(
@@ -34,6 +35,21 @@ def objection(
     else:
         return None
     return _log_replaced(what, subject)
+
+
+def replaced_in_place(known: Tail, found: Record | None, *, subject: str) -> OperatorNeeded | None:
+    """Whether another log took the place of ours under its id: a restore, or a broker that lost its disk and was filled again.
+
+    Args:
+        found: the record at the remembered offset; None where none is there, which compaction and markers do too.
+    """
+    if found is None or tail_of(found) == known:
+        return None
+    return _log_replaced(
+        f"the record at {known.offset} has the timestamp {found.timestamp} ms, but the one that was acknowledged there had "
+        f"{known.timestamp} ms" + ("" if found.timestamp != known.timestamp else " and another key") + ": the log was replaced",
+        subject,
+    )
 
 
 def made_anew(known_id: str, topic_id: str, *, subject: str) -> OperatorNeeded:

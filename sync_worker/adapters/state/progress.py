@@ -49,7 +49,7 @@ class ProgressTables(Connections):
 
     async def save_progress(self, bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
         """Store both in one transaction. Within one topic `next_offset` only rises, whatever a worker that lost the partition
-        stores late; watermarks and tail are stored as they are: an earlier record that was acknowledged proves the log as well."""
+        stores late; watermarks and tail are stored as they are: an earlier record proves the log as well."""
         saved_at = self._now()
         places = [
             {

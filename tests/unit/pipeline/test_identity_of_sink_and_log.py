@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sync_worker.change.model import TopicPartition
 from sync_worker.ports import Bookmark
+from sync_worker.progress.bookmark import tail_of
 
 from .world import PLACE, Worker, World
 
@@ -117,10 +120,66 @@ async def test_a_commit_below_the_logs_start_holds(world: World) -> None:
 
 
 async def test_a_first_start_begins_at_the_logs_start(world: World) -> None:
-    """No commit and no bookmark: earliest."""
+    """No commit and no bookmark: earliest, and the audit log says so once."""
     worker = await world.start()
     await world.until(worker.pipeline.health.ready, "the partition is prepared")
     assert (await world.state.bookmarks([PLACE]))[PLACE] == Bookmark(PLACE, "id-1", 0, {"things": 0})
+    await worker.assign(2)
+    await world.until(worker.pipeline.health.ready, "the partition is prepared again")
+    assert [(entry.verb, entry.subject) for entry in await world.state.audit_log()] == [
+        ("start at the log's start", f"{PLACE.topic}:{PLACE.partition}")
+    ]
+
+
+async def test_a_log_replaced_under_its_own_id_holds(world: World) -> None:
+    """A restored broker: same topic id, offsets in range, other records. The last acknowledged one is read again."""
+    first = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    [record] = world.log.partitions[PLACE]
+    world.log.partitions[PLACE] = [replace(record, timestamp=record.timestamp + 1)]  # type: ignore[type-var]
+
+    second = await world.worker("w2")
+    await second.assign(2)
+    await held(world, second, "log-replaced")
+
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test")
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
+
+
+async def test_another_key_at_the_last_offset_holds(world: World) -> None:
+    """Timestamps may repeat; the key is remembered as well, as a hash."""
+    first = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    [record] = world.log.partitions[PLACE]
+    world.log.partitions[PLACE] = [replace(record, key=b'{"id":2}')]  # type: ignore[type-var]
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    await held(world, second, "log-replaced")
+
+
+async def test_the_last_record_is_remembered_over_a_generation_without_records(world: World) -> None:
+    """A worker that takes over and reads nothing passes on what it was told."""
+    first = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    [record] = world.log.partitions[PLACE]
+    assert (await world.state.bookmarks([PLACE]))[PLACE].tail == tail_of(record)
+    await first.die()
+    second = await world.worker("w2")
+    await second.assign(2)
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
+    await second.die()
+
+    assert (await world.state.bookmarks([PLACE]))[PLACE].tail == tail_of(record)
 
 
 async def test_a_grown_partition_count_leaves_a_finding(world: World) -> None:
