@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from sync_worker.change.model import Record, Row, TopicPartition
-from sync_worker.failure.model import Failure, Finding, PayloadReference
+from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 from sync_worker.progress.bookmark import Bookmark as Bookmark
 from sync_worker.watch.fill import Fill
@@ -176,6 +176,10 @@ class DeadLetters(Protocol):
         """Write the records with their failures; returns once every delivery is confirmed, in the order given."""
         ...
 
+    async def read(self, references: Collection[PayloadReference]) -> Mapping[PayloadReference, tuple[Failure, Record]]:
+        """The letters at these places; those that are gone (erased), or are no letters of ours, are left out."""
+        ...
+
 
 class Source(Protocol):
     """PostgreSQL, read only."""
@@ -205,7 +209,89 @@ class IndexRecord:
     anchor_metadata: str | None
 
 
-class State(Protocol):
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker's last heartbeat. A worker that ended leaves its row: judge by `last_seen` (seconds since 1970)."""
+
+    worker: str
+    first_seen: float
+    last_seen: float
+    partitions: Sequence[TopicPartition]
+    holds: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log. `at` is seconds since 1970."""
+
+    id: int
+    at: float
+    actor: str
+    verb: str
+    subject: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRetry:
+    """Failed work that an operator wants tried again; its status is `retrying`.
+
+    Attributes:
+        from_source: the row as it is now, instead of the change that failed.
+        rebuilt: the row was made from the dead-letter topic: whether a later change was applied since is not known.
+    """
+
+    work: FailedWork
+    from_source: bool
+    rebuilt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An index that is not written to until somebody resumes it. `asked_at` is seconds since 1970."""
+
+    index: str
+    asked_at: float
+    asked_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseConfirmation:
+    """A worker wrote its last before this moment (seconds since 1970), until the index is resumed."""
+
+    index: str
+    worker: str
+    confirmed_at: float
+
+
+class Requests(Protocol):
+    """What operators ask of the workers, in the state database. Raises StateUnavailable."""
+
+    async def asked_retries(self, indexes: Collection[str], *, limit: int) -> Sequence[AskedRetry]:
+        """Those of these indexes that nobody has closed yet, oldest first."""
+        ...
+
+    async def close_retry(self, failed_work_id: int, status: FailureStatus, reason: str) -> bool:
+        """Give the row this status and end the retry; False where it was not `retrying` any more."""
+        ...
+
+    async def judge_retry(self, failed_work_id: int, *, attempts: int, later_from: int) -> FailureStatus:
+        """What became of a retry that was written and settled, in one transaction; the row has that status then.
+
+        More attempts than before mean that it failed again (`open`). A failure of the same document from `later_from` on, or a
+        mark that was made meanwhile, means that a later change went first (`superseded`). Else it is `resolved`.
+        """
+        ...
+
+    async def pauses(self) -> Mapping[str, Pause]: ...
+
+    async def confirm_pause(self, pause: Pause, worker: str) -> None:
+        """This worker has nothing of the index in flight, and writes nothing to it until it sees the pause gone."""
+        ...
+
+
+class State(Requests, Protocol):
     """The state database. Raises StateUnavailable. Every write is one transaction and may be repeated."""
 
     async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]: ...

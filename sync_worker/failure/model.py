@@ -69,6 +69,28 @@ class PayloadReference:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedWork:
+    """One row of `failed_work`.
+
+    Attributes:
+        failure: as it was told last; its `failed_at` is the last failure's.
+        attempts: how often this change failed.
+        reference: where its dead letter lies, None where none was written, or it was erased.
+        status_reason: why the status is what it is; empty for a plain open one.
+        first_failed_at, status_changed_at: seconds since 1970.
+    """
+
+    id: int
+    failure: Failure
+    status: FailureStatus
+    attempts: int
+    first_failed_at: float
+    reference: PayloadReference | None
+    status_reason: str
+    status_changed_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something that the worker noticed and an operator must know until its proof clears it.
 

@@ -93,6 +93,11 @@ class MemoryDeadLetters:
         self.letters.extend(failures)
         return [PayloadReference("dead-letters", 0, first + number) for number in range(len(failures))]
 
+    async def read(self, references: Collection[PayloadReference]) -> Mapping[PayloadReference, tuple[Failure, Record]]:
+        if self.fault is not None:
+            raise self.fault
+        return {reference: self.letters[reference.offset] for reference in references if reference.offset < len(self.letters)}
+
 
 @dataclass
 class MemorySource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -12,6 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from sync_worker.adapters.kafka.client import made, settings
 from sync_worker.adapters.kafka.fault import Faults
 from sync_worker.adapters.kafka.letter import HEADER_ROOM, to_headers
+from sync_worker.adapters.kafka.letters import LetterReader
+from sync_worker.adapters.kafka.log import KafkaLog
 from sync_worker.adapters.kafka.topics import KafkaTopics
 from sync_worker.change.model import Record
 from sync_worker.errors import LogUnavailable
@@ -51,6 +53,7 @@ class KafkaDeadLetters:
             "allow.auto.create.topics": False,
         }
         self._topics = KafkaTopics(bootstrap, security)
+        self.reader = LetterReader(KafkaLog(bootstrap, topic, security), topic)
         self._producer: Producer | None = made(Producer, self._settings, self._faults)
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dead-letters")
@@ -70,6 +73,10 @@ class KafkaDeadLetters:
                 if loop.time() > deadline and not delivery.settled:
                     raise LogUnavailable(f"The dead letters to {self._topic} were not confirmed within {self._deadline_s:g} s")
             return await loop.run_in_executor(self._thread, self._references, delivery)
+
+    async def read(self, references: Collection[PayloadReference]) -> Mapping[PayloadReference, tuple[Failure, Record]]:
+        """The letters at these places; those that are gone (erased), or are no letters of ours, are left out."""
+        return await self.reader.read(references)
 
     def _advance(self, delivery: _Delivery) -> None:
         """Hand over what the producer's queue takes, and wait a moment for confirmations."""

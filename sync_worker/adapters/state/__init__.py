@@ -1,6 +1,5 @@
 """The state database: failed work, bookmarks, findings, workers, the audit log. SQLite, or PostgreSQL for several workers."""
 
 from sync_worker.adapters.state.database import StateDatabase
-from sync_worker.adapters.state.rows import AuditEntry, FailedWork, WorkerRow
 
-__all__ = ["AuditEntry", "FailedWork", "StateDatabase", "WorkerRow"]
+__all__ = ["StateDatabase"]

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from sync_worker.adapters.state.connections import Connections
-from sync_worker.adapters.state.rows import AuditEntry, WorkerRow
 from sync_worker.adapters.state.schema import operations, workers
 from sync_worker.change.model import TopicPartition
+from sync_worker.ports import AuditEntry, WorkerRow
 
 
 class ActivityTables(Connections):

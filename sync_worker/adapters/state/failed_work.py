@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, or_, select, update
 
 from sync_worker.adapters.state.connections import Connections
-from sync_worker.adapters.state.rows import FailedWork
 from sync_worker.adapters.state.schema import failed_work
 from sync_worker.change.model import TopicPartition
-from sync_worker.failure.model import Failure, FailureStatus, PayloadReference, ReasonClass
+from sync_worker.failure.model import FailedWork, Failure, FailureStatus, PayloadReference, ReasonClass
 from sync_worker.failure.text import cut
 
 _POSITION = ("topic_id", "topic", "partition", "offset", "index_name")
@@ -132,10 +131,17 @@ class FailedWorkTable(Connections):
         code: str | None = None,
         document_id: str | None = None,
         retryable: bool | None = None,
+        failed_before: float | None = None,
+        failed_after: float | None = None,
+        ids: Collection[int] | None = None,
         before_id: int | None = None,
         limit: int = 100,
     ) -> Sequence[FailedWork]:
-        """Rows that fit every given filter, newest first; the next page is `before_id` = the last row's id."""
+        """Rows that fit every given filter, newest first; the next page is `before_id` = the last row's id.
+
+        Args:
+            failed_before, failed_after: of the first failure, seconds since 1970.
+        """
         query = select(failed_work).order_by(_row.id.desc()).limit(limit)
         equal = {
             _row.index_name: index,
@@ -147,10 +153,16 @@ class FailedWorkTable(Connections):
         query = query.where(*(column == value for column, value in equal.items() if value is not None))
         if statuses:
             query = query.where(_row.status.in_([status.value for status in statuses]))
+        if failed_before is not None:
+            query = query.where(_row.first_failed_at < failed_before)
+        if failed_after is not None:
+            query = query.where(_row.first_failed_at >= failed_after)
+        if ids is not None:
+            query = query.where(_row.id.in_(sorted(ids)))
         if before_id is not None:
             query = query.where(_row.id < before_id)
         async with self._reading() as connection:
-            return [_read(row) for row in await connection.execute(query)]
+            return [as_failed_work(row) for row in await connection.execute(query)]
 
     async def failed_counts(self, indexes: Collection[str]) -> Mapping[tuple[str, ReasonClass, FailureStatus], int]:
         """How many, for every reason class and status of these indexes and of any other in the table; zeros included."""
@@ -201,7 +213,8 @@ def _values(failure: Failure, reference: PayloadReference | None) -> dict[str, A
     }
 
 
-def _read(row: Row[Any]) -> FailedWork:
+def as_failed_work(row: Row[Any]) -> FailedWork:
+    """A row of the table, whatever columns it was read with beside the table's own."""
     failure = Failure(
         index=row.index_name,
         document_id=row.document_id,

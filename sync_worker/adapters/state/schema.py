@@ -170,3 +170,37 @@ operations = Table(
     Index("ix_operations_at", "at"),
     sqlite_autoincrement=True,
 )
+
+retries = Table(
+    "retries",
+    metadata,
+    Column("failed_work_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("from_source", Boolean, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+)
+
+rebuilt_failures = Table(
+    "rebuilt_failures",
+    metadata,
+    Column("failed_work_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("rebuilt_at", Double, nullable=False),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("asked_at", Double, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+)
+
+pause_confirmations = Table(
+    "pause_confirmations",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("worker", StorableText, primary_key=True),
+    Column("asked_at", Double, nullable=False),
+    Column("confirmed_at", Double, nullable=False),
+)
