@@ -225,6 +225,24 @@ def the_watermark_waits_for_repairs() -> None:
     put(Journal, "watermark", early)
 
 
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_late_clear_holds")
+def a_strangers_clear_holds() -> None:
+    async def anybodys(*_: Any, **__: Any) -> bool:
+        return True
+
+    put(keeper, "is_our_truncate", anybodys)
+
+
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_late_clear_of_a_truncate_is_undone")
+def a_late_clear_takes_all_that_came_since() -> None:
+    real = newest_of
+
+    async def only_covered(late: Any, *args: Any, **more: Any) -> Any:
+        return await real([replace(write, clear=False) for write in late], *args, **more)
+
+    put(keeper, "newest_of", only_covered)
+
+
 @guard("protocol 6", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_worker_that_lost_its_partition_writes_nothing")
 def ownership_is_checked_before_a_write() -> None:
     put(Writer, "owns", lambda *_: True)

@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
+from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
-from sync_worker.pipeline.mend import newest_of
+from sync_worker.pipeline.mend import is_our_truncate, newest_of
 from sync_worker.pipeline.model import WorkerIdentity
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation
@@ -49,6 +50,7 @@ class Keeper:
         worker: WorkerIdentity,
         clock: Clock,
         telemetry: Telemetry,
+        limits: Limits,
     ) -> None:
         self._lanes = lanes
         self._journals = journals
@@ -60,6 +62,7 @@ class Keeper:
         self._worker = worker
         self._clock = clock
         self._telemetry = telemetry
+        self._limits = limits
         self.records: dict[str, IndexRecord] = {}
         self._checked_at = -IDLE_CHECK_S
         self._topics_checked_at = self._clock.monotonic()
@@ -126,18 +129,34 @@ class Keeper:
             low=min(write.low for write in found),
             high=max(write.high for write in found),
         )
+        late = []
         for write in found:
-            if write.clear:
+            if not write.clear or await is_our_truncate(
+                write, index, partition.topic_id, log=self._log, translator=self._translator
+            ):
+                late.append(write)
+            else:
                 problem = lost_memory(index.name, f"task {write.uid} cleared the index behind this worker's back")
                 await self._preparation.unless_accepted(index.name, problem)
-        late = [write for write in found if not write.clear]
         if not late:
             return
         async with partition.lock:
             if partition.dropped or partition.ledger is None:
                 return
             position = partition.ledger.position
-            mended = await newest_of(late, index, partition.topic_id, position, log=self._log, translator=self._translator)
+            try:
+                mended = await newest_of(
+                    late,
+                    index,
+                    partition.topic_id,
+                    position,
+                    log=self._log,
+                    translator=self._translator,
+                    most_bytes=self._limits.in_flight_bytes // 2,
+                )
+            except OperatorNeeded as problem:
+                await self._preparation.unless_accepted(index.name, problem)
+                return
             if partition.dropped:
                 return
             if mended.gone is not None:

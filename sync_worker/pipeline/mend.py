@@ -2,6 +2,9 @@
 
 Replaying only the late write's own range would write old changes and stop. While it runs nothing more of the index's
 table is taken, so that what was read is the newest that this worker knows.
+
+A late clear took everything that was written since its TRUNCATE as well: all that the log has from there on goes out again.
+What is older than the TRUNCATE is rightly gone.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from sync_worker.batch.coalesce import Entry
+from sync_worker.batch.coalesce import ENTRY_OVERHEAD, Entry
 from sync_worker.change.model import Operation, Record, TopicPartition
 from sync_worker.pipeline.model import Index
 from sync_worker.pipeline.scan import LateWrite
+from sync_worker.pipeline.settle import lost_memory
 from sync_worker.pipeline.translate import Translator
 from sync_worker.ports import Log
 
@@ -31,19 +35,45 @@ class Mended:
     gone: int | None = None
 
 
+async def is_our_truncate(clear: LateWrite, index: Index, topic_id: str, *, log: Log, translator: Translator) -> bool:
+    """Whether a late clear is a TRUNCATE's of this log, so that the log can restore what it took.
+
+    Another partition's documents can't be read again from this one: with several the answer is no.
+    Raises LogUnavailable, SourceUnavailable.
+    """
+    place = clear.partition
+    if (await log.partition_counts([place.topic])).get(place.topic) != 1:
+        return False
+    async for records in log.read(place, clear.low, clear.low + 1):
+        translation = await translator.translate(records, place, topic_id, [index])
+        if any(document_id is None for document_id, _ in translation.steps[index.name]):
+            return True
+    return False
+
+
 async def newest_of(
-    late: Sequence[LateWrite], index: Index, topic_id: str, position: int, *, log: Log, translator: Translator
+    late: Sequence[LateWrite],
+    index: Index,
+    topic_id: str,
+    position: int,
+    *,
+    log: Log,
+    translator: Translator,
+    most_bytes: int,
 ) -> Mended:
     """One reading for all late writes of one partition. Raises LogUnavailable, SourceUnavailable.
 
     Args:
         position: everything below was taken.
+        most_bytes: what may be kept in memory to undo a clear. Raises OperatorNeeded where it is more.
     """
     partition: TopicPartition = late[0].partition
     low = min(write.low for write in late)
     (start, _) = (await log.bounds([partition]))[partition]
     mended = Mended({}, gone=low if low < start else None)
-    ranges = merged((write.low, write.high) for write in late)
+    clear = min((write for write in late if write.clear), key=lambda write: write.low, default=None)
+    size = 0
+    ranges = merged((write.low, max(position, write.high) if write.clear else write.high) for write in late)
 
     def is_covered(record: Record) -> bool:
         place = bisect_right(ranges, (record.offset, position)) - 1
@@ -56,10 +86,17 @@ async def newest_of(
             translation = await translator.translate(list(run), partition, topic_id, [index])
             for document_id, entry in translation.steps[index.name]:
                 if document_id is None:
+                    size = ENTRY_OVERHEAD * len(mended.entries)
                     for known, old in mended.entries.items():
                         mended.entries[known] = Entry(None, partition, entry.offset, old.source_ms, Operation.TRUNCATE)
                 elif covered or document_id in mended.entries:
+                    before = mended.entries.get(document_id)
+                    size += ENTRY_OVERHEAD if before is None else -len(before.line or b"")
+                    size += len(entry.line or b"")
                     mended.entries[document_id] = entry
+        if clear is not None and size > most_bytes:
+            what = f"task {clear.uid} cleared it late, and what was written since is more than fits into memory"
+            raise lost_memory(index.name, what)
     return mended
 
 

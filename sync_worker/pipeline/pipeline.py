@@ -100,6 +100,7 @@ class Pipeline:
                 worker=worker,
                 clock=clock,
                 telemetry=telemetry,
+                limits=limits,
             )
             for topic in {index.topic for index in indexes}
         }

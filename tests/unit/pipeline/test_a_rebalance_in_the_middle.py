@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import pytest
-
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import LogUnavailable
 from sync_worker.testing.meilisearch.faults import HoldAnswer, LoseAnswer, Operation
@@ -226,7 +224,6 @@ async def test_a_rebalance_while_the_tasks_are_read_ends_nothing(world: World) -
     await world.acknowledged(2)
 
 
-@pytest.mark.xfail(strict=True, reason="A clear of our own that was lost in a rebalance is taken for a stranger's: it holds")
 async def test_a_clear_whose_answer_was_lost_in_a_rebalance_goes_on_by_itself(world: World) -> None:
     """The TRUNCATE is read again and clears again: nobody needs to decide anything."""
     worker = await world.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
 
 from .world import PLACE, Worker, World
@@ -101,6 +102,74 @@ async def test_a_late_clear_holds(world: World) -> None:
     await world.until(
         lambda: any(hold.kind == "sink-lost-memory" for hold in worker.pipeline.health.holds()), "the hold is on display"
     )
+
+
+async def test_a_late_clear_of_a_truncate_is_undone(world: World) -> None:
+    """A zombie's clear takes what was written since its TRUNCATE: that comes back, and nothing of what the TRUNCATE removed."""
+    worker = await world.start()
+    world.change("c", 1, name="removed by the TRUNCATE", n=1)
+    truncated = world.truncate()
+    world.change("c", 2, name="old", n=1)
+    world.change("c", 3, name="deleted later", n=1)
+    world.change("u", 2, name="new", n=2)
+    end = world.change("d", 3) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 0, truncated, truncated, kind="clear")
+    await world.until(lambda: not world.documents(), "the late clear is applied")
+
+    await world.until(lambda: world.documents(), "it is undone")
+    assert {key: document["name"] for key, document in world.documents().items()} == {"2": "new"}
+    assert await world.state.findings() == []
+    end = world.change("c", 4, name="goes on", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+
+async def test_a_late_clear_between_two_owners_is_undone(world: World) -> None:
+    """It landed while nobody owned the partition: the next owner restores what it took, acknowledged long ago."""
+    first = await world.start()
+    truncated = world.truncate()
+    end = world.change("c", 2, name="kept", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    second = await world.worker("w2")
+    await late(second, 1, truncated, truncated, kind="clear")
+    await world.until(lambda: not world.documents(), "the late clear is applied")
+
+    await second.assign(2)
+
+    await world.until(lambda: set(world.documents()) == {"2"}, "it is undone")
+    assert await world.state.findings() == []
+
+
+async def test_a_late_clear_over_several_partitions_holds(world: World) -> None:
+    """It took documents of other partitions too, and their log is somebody else's to read."""
+    worker = await world.start(partitions=2)
+    truncated = world.truncate()
+    end = world.change("c", 2, name="kept", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 0, truncated, truncated, kind="clear")
+
+    await world.found("sink-lost-memory")
+
+
+async def test_a_late_clear_that_took_more_than_memory_holds_asks_for_a_fill(world: World) -> None:
+    """Memory stays bounded: what can't be kept is not restored piecemeal, and somebody is told."""
+    worker = await world.worker_with(limits=Limits(in_flight_bytes=4_000))
+    truncated = world.truncate()
+    for key in range(20):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+    await world.acknowledged(end)
+
+    await late(worker, 0, truncated, truncated, kind="clear")
+
+    await world.found("sink-lost-memory")
 
 
 async def test_a_replay_shows_nothing_older(world: World) -> None:
