@@ -141,6 +141,11 @@ class IndexDeclaration(BaseModel):
         description="The table's primary key: a column, or a list of columns in a fixed order. Becomes the document's id.",
         min_length=1,
     )
+    deferrable_key: bool = Field(
+        False,
+        description="Whether the table's primary key is DEFERRABLE. A transaction may then insert a row before it deletes the "
+        "old one of that key, so every delete asks the source whether another row bears the key. `init` writes it.",
+    )
     id_field: str = Field("", description="Field that holds the id. Default: the key's column, or `id` where it has several.")
     fields: Annotated[dict[str, FieldDeclaration], AfterValidator(_check_names)] = Field(
         default_factory=dict,

@@ -44,6 +44,7 @@ class _Run:
         self.partition = partition
         self.topic_id = topic_id
         self.indexes = indexes
+        self.deferrable = {index.table for index in indexes if index.projector.declaration.deferrable_key}
         self.result = Translation(steps={index.name: [] for index in indexes})
         self.ways = [(index, index.table, index.projector.project, self.result.steps[index.name]) for index in indexes]
 
@@ -104,6 +105,9 @@ class Translator:
         if result.since_ms is None:
             result.since_ms = change.source_ms
         result.snapshot = change.snapshot
+        if change.operation is Operation.DELETE and change.table in run.deferrable:
+            # The new row of the key may have come before it in the log.
+            change.moved = True
         return change
 
     def _fail_everywhere(self, record: Record, run: _Run, reason: RecordError) -> None:
@@ -186,12 +190,7 @@ class Translator:
         change: Change | None,
         error: RecordError,
     ) -> Failure:
-        if isinstance(error, DecodeError):
-            reason = ReasonClass.DECODE
-        elif isinstance(error, ProjectionError):
-            reason = ReasonClass.CONTRACT if error.code in _CONTRACT_CODES else ReasonClass.PROJECTION
-        else:
-            reason = ReasonClass.REJECTED
+        reason = reason_of(error)
         return Failure(
             index=index.name,
             document_id=document_id,
@@ -206,3 +205,12 @@ class Translator:
             source_ms=change.source_ms if change else record.timestamp,
             failed_at=self._clock.now(),
         )
+
+
+def reason_of(error: RecordError) -> ReasonClass:
+    """The class of a record that can't become a document."""
+    if isinstance(error, DecodeError):
+        return ReasonClass.DECODE
+    if isinstance(error, ProjectionError):
+        return ReasonClass.CONTRACT if error.code in _CONTRACT_CODES else ReasonClass.PROJECTION
+    return ReasonClass.REJECTED

@@ -51,6 +51,7 @@ class Database:
             primary_key=found.primary_key,
             columns=tuple(column.name for column in found.columns),
             generated=frozenset(column.name for column in found.columns if column.generated),
+            deferrable_key=found.deferrable_key,
             types={
                 column.name: ColumnFacts(column.written, fitting.always, fitting.perhaps)
                 for column in found.columns

@@ -193,10 +193,6 @@ async def test_a_sound_table_has_no_problems(database: str) -> None:
 @pytest.mark.parametrize(
     ("statements", "told"),
     [
-        (
-            ["create table t (id integer primary key deferrable)", "alter table t replica identity full"],
-            "has a deferrable primary key",
-        ),
         (["create table t (id integer)"], "has no primary key"),
         (["create table t (id integer primary key, n name)"], "has type name"),
         (["create table t (id integer primary key, g integer generated always as (id) stored)"], "is generated"),

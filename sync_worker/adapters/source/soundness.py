@@ -85,15 +85,6 @@ def _key_problems(table: TableDescription, server_version: int, publication: str
                 f"ALTER TABLE {table.table} ADD PRIMARY KEY (…)",
             )
         )
-    if table.deferrable_key:
-        problems.append(
-            error(
-                table.table,
-                "has a deferrable primary key: where a transaction inserts a row before it deletes the old row of that key, the "
-                "delete comes last in the log and would win",
-                "make the key NOT DEFERRABLE: drop the constraint and add it again",
-            )
-        )
     full = f"ALTER TABLE {table.table} REPLICA IDENTITY"
     if table.replica_identity == "nothing":
         problems.append(

@@ -29,6 +29,8 @@ def suggest_declaration(table: TableDescription, *, server_version: int = 180000
     lines = [f"[indexes.{name}]", f"table = {_quoted(table.table)}"]
     if table.primary_key:
         lines.append(f"primary_key = {_list(table.primary_key)}")
+        if table.deferrable_key:
+            lines.append("deferrable_key = true")
     else:
         lines.append(f"# {table.table} has no primary key: it can't be indexed before it has one.")
         lines.append('primary_key = ["…"]')

@@ -34,6 +34,7 @@ class TableFacts:
     Attributes:
         primary_key: empty where it has none.
         columns: all of them; `generated` are those that never reach the stream.
+        deferrable_key: whether the primary key is DEFERRABLE.
         types: column → what it may be declared as; types that nothing is known of are left out.
     """
 
@@ -41,6 +42,7 @@ class TableFacts:
     columns: tuple[str, ...]
     generated: frozenset[str] = frozenset()
     types: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    deferrable_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

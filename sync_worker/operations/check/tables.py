@@ -40,6 +40,15 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             f"declared with the key {', '.join(index.primary_key)}, but that of {index.table} is {', '.join(table.primary_key)}",
             f"name the columns {', '.join(table.primary_key)} in {section}",
         )
+    if table.deferrable_key and not index.deferrable_key:
+        yield Check(
+            AREA,
+            index.name,
+            Verdict.ERROR,
+            f"the primary key of {index.table} is deferrable: where a transaction inserts a row before it deletes the old one of "
+            "that key, the delete comes last in the log and would win",
+            f"deferrable_key = true in {section}, so that each delete asks the source; or make the key NOT DEFERRABLE",
+        )
     for name in sorted(declared.difference(table.columns)):
         yield Check(
             AREA,

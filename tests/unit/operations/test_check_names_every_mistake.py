@@ -152,6 +152,10 @@ def other_key(world: World) -> None:
     world.tables["public.cities"] = TableFacts(("id", "country"), (*TABLE.columns, "country"))
 
 
+def deferrable_key(world: World) -> None:
+    world.tables["public.cities"] = replace(TABLE, deferrable_key=True)
+
+
 def renamed_column(world: World) -> None:
     world.tables["public.cities"] = replace(TABLE, columns=("id", "names", "internal_note"))
 
@@ -239,6 +243,7 @@ def large_payloads(world: World) -> None:
 MISTAKES = [
     (broken_source, Verdict.ERROR, "wal_level"),
     (other_key, Verdict.ERROR, "but that of public.cities is id, country"),
+    (deferrable_key, Verdict.ERROR, "is deferrable"),
     (renamed_column, Verdict.ERROR, "column `name` is declared"),
     (new_column, Verdict.WARNING, "neither declared nor omitted, so not indexed: population"),
     (lost_omitted_column, Verdict.ERROR, "`internal_note` is declared"),

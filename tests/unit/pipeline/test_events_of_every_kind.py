@@ -37,6 +37,25 @@ async def test_an_unavailable_column_is_fetched_from_the_source(world: World) ->
     assert world.documents() == {"1": {"id": 1, "name": "fetched", "n": 2}}
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_delete_under_a_deferrable_key_leaves_the_row_that_bears_the_key_by_now(world: World, at_once: bool) -> None:
+    """A transaction inserts the new row of a key before it deletes the old one: the log says create, delete."""
+    world.declare(deferrable_key=True)
+    worker = await world.start()
+    world.change("c", 1, name="old", n=1)
+    world.change("c", 2, name="deleted for good", n=1)
+    world.change("c", 1, name="new", n=2)
+    if not at_once:
+        await worker.deliver()
+    world.change("d", 1)
+    end = world.change("d", 2) + 1
+    world.source.tables[TABLE][(1,)] = {"id": 1, "name": "new", "n": 2}
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert world.documents() == {"1": {"id": 1, "name": "new", "n": 2}}
+
+
 async def test_a_partial_change_of_a_row_that_is_gone_deletes_its_document(world: World) -> None:
     """No stump is left behind; the row's delete follows in the log."""
     worker = await world.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 from sync_worker.adapters.source.catalogue import TableDescription
 from sync_worker.adapters.source.columns import Column
@@ -51,6 +52,12 @@ def test_what_is_suggested_is_a_valid_declaration() -> None:
     assert set(index.fields) == {"id", 'na"me', "größe", "lat", "lng", "tags", "_geo"}
     assert declared["settings"]["sortableAttributes"] == ["id", "größe", "lat", "lng", "_geo"]
     assert declared["settings"]["searchableAttributes"] == ['na"me', "tags"]
+
+
+def test_a_deferrable_key_is_declared() -> None:
+    """A worker that does not know of it loses rows, so nobody has to remember it."""
+    text = suggest_declaration(replace(_table(_column("id", "int4")), deferrable_key=True))
+    assert tomllib.loads(text)["indexes"]["cities"]["deferrable_key"] is True
 
 
 def test_what_cannot_be_indexed_says_why() -> None:
