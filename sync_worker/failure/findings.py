@@ -22,6 +22,20 @@ class FindingKind(StrEnum):
     PARTITION_COUNT_CHANGED = "partition-count-changed"
     FOREIGN_WRITE = "foreign-write"
     LATE_WRITE_NOT_UNDONE = "late-write-not-undone"
+    CHANGES_LOST = "changes-lost"
+    DELETES_UNPROVEN = "deletes-unproven"
+    ROWS_CHANGED_UNSEEN = "rows-changed-unseen"
+    KEY_CHANGED = "key-changed"
+    REPLICA_IDENTITY_CHANGED = "replica-identity-changed"
+    OLDER_DECLARATION = "older-declaration"
+    SLOT_MISSING = "slot-missing"
+    SLOT_INVALID = "slot-invalid"
+    SLOT_AT_RISK = "slot-at-risk"
+    PUBLICATION_NARROWED = "publication-narrowed"
+    TABLE_NOT_STREAMED = "table-not-streamed"
+    CONNECTOR_DOWN = "connector-down"
+    CONNECTOR_LOSES = "connector-loses"
+    TOPIC_LOSES = "topic-loses"
 
 
 class Proof(StrEnum):
@@ -33,6 +47,10 @@ class Proof(StrEnum):
     """The index was filled completely, ghosts removed, after the finding was last seen."""
     COMPARISON = "comparison"
     """Every row was compared with its document, after the finding was last seen, and none differed."""
+    IDS = "ids"
+    """The ids of rows and documents were compared, after the finding was last seen, and none was missing or too many."""
+    GONE = "gone"
+    """What was seen is no longer so. The watch itself looks every minute, and clears it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +74,22 @@ def _clear(kind: FindingKind) -> str:
     return f"sync-worker findings clear {kind} {{subject}} --reason …"
 
 
+def _vouch(kind: FindingKind) -> str:
+    """Where no command has shown yet that the doubt is gone, somebody says so."""
+    return f"{_clear(kind)} --unproven"
+
+
+def _proven_by(command: str, kind: FindingKind) -> str:
+    return f"{command} (once that verb is there, it clears this; until then: {_vouch(kind)})"
+
+
 RULES: dict[FindingKind, Rule] = {
     FindingKind.SINK_LOST_MEMORY: Rule(
         blocks=True,
         unready=True,
         doubt="every document of {subject}",
         remedy="Fill the index again (`sync-worker backfill {subject} --prune` once that verb is there; until then delete the "
-        f"connector's offsets and let it snapshot), then: {_clear(FindingKind.SINK_LOST_MEMORY)}",
+        f"connector's offsets and let it snapshot), then: {_vouch(FindingKind.SINK_LOST_MEMORY)}",
         proof=Proof.FILL,
     ),
     FindingKind.LOG_REPLACED: Rule(
@@ -70,7 +97,7 @@ RULES: dict[FindingKind, Rule] = {
         unready=True,
         doubt="every document of the indexes that {subject} feeds: changes are missing from the log",
         remedy="Changes are missing from the log. Fill the table's indexes again with ghosts removed (`backfill --prune`, once "
-        f"that verb is there), then: {_clear(FindingKind.LOG_REPLACED)}",
+        f"that verb is there), then: {_vouch(FindingKind.LOG_REPLACED)}",
         proof=Proof.FILL,
     ),
     FindingKind.STATE_LOST: Rule(
@@ -87,7 +114,7 @@ RULES: dict[FindingKind, Rule] = {
         unready=False,
         doubt="{subject} lacks every row that did not change since",
         remedy="Fill the index (`backfill {subject} --prune` once that verb is there; until then delete the connector's offsets "
-        f"and let it snapshot), then: {_clear(FindingKind.NEVER_FILLED)}",
+        f"and let it snapshot), then: {_vouch(FindingKind.NEVER_FILLED)}",
         proof=Proof.FILL,
     ),
     FindingKind.FAILURE_FLOOD: Rule(
@@ -110,7 +137,7 @@ RULES: dict[FindingKind, Rule] = {
         unready=False,
         doubt="whether documents of {subject} that were written around the TRUNCATE should be there",
         remedy="Fill the index again with ghosts removed (`backfill {subject} --prune`, once that verb is there), then: "
-        f"{_clear(FindingKind.TRUNCATE_OVER_PARTITIONS)}",
+        f"{_vouch(FindingKind.TRUNCATE_OVER_PARTITIONS)}",
         proof=Proof.FILL,
     ),
     FindingKind.PARTITION_COUNT_CHANGED: Rule(
@@ -118,7 +145,7 @@ RULES: dict[FindingKind, Rule] = {
         unready=False,
         doubt="A key may have changed its partition: two changes of one document have no order between the two.",
         remedy="Fill the table's indexes again with ghosts removed (`backfill --prune`, once that verb is there), then: "
-        f"{_clear(FindingKind.PARTITION_COUNT_CHANGED)}",
+        f"{_vouch(FindingKind.PARTITION_COUNT_CHANGED)}",
         proof=Proof.FILL,
     ),
     FindingKind.FOREIGN_WRITE: Rule(
@@ -126,15 +153,114 @@ RULES: dict[FindingKind, Rule] = {
         unready=False,
         doubt="whether {subject} shows what the database says",
         remedy="Find out who writes to the index, take away its key, fill the index again, then: "
-        f"{_clear(FindingKind.FOREIGN_WRITE)}",
+        f"{_vouch(FindingKind.FOREIGN_WRITE)}",
         proof=Proof.COMPARISON,
     ),
     FindingKind.LATE_WRITE_NOT_UNDONE: Rule(
         blocks=False,
         unready=False,
         doubt="documents of {subject} that were changed at offsets {low} to {high}",
-        remedy=f"Fill the index again, then: {_clear(FindingKind.LATE_WRITE_NOT_UNDONE)}",
+        remedy=f"Fill the index again, then: {_vouch(FindingKind.LATE_WRITE_NOT_UNDONE)}",
         proof=Proof.COMPARISON,
+    ),
+    FindingKind.CHANGES_LOST: Rule(
+        blocks=False,
+        unready=True,
+        doubt="{subject} may lack changes that never came, and hold documents of rows that are gone",
+        remedy=_proven_by("sync-worker backfill {subject} --prune", FindingKind.CHANGES_LOST),
+        proof=Proof.COMPARISON,
+    ),
+    FindingKind.DELETES_UNPROVEN: Rule(
+        blocks=False,
+        unready=False,
+        doubt="{subject} may hold documents of rows that were deleted before the tables were read again",
+        remedy=_proven_by("sync-worker drift {subject} --ids", FindingKind.DELETES_UNPROVEN),
+        proof=Proof.IDS,
+    ),
+    FindingKind.ROWS_CHANGED_UNSEEN: Rule(
+        blocks=False,
+        unready=False,
+        doubt="documents of {subject} whose rows did not change by themselves since",
+        remedy=_proven_by("sync-worker backfill {subject} --prune", FindingKind.ROWS_CHANGED_UNSEEN),
+        proof=Proof.COMPARISON,
+    ),
+    FindingKind.KEY_CHANGED: Rule(
+        blocks=True,
+        unready=True,
+        doubt="which document a change of {subject} belongs to: a connector that lags gives yesterday's rows today's key",
+        remedy="Declare the key that the table has under [indexes.{subject}], fill the index, then: "
+        f"{_vouch(FindingKind.KEY_CHANGED)}",
+        proof=Proof.FILL,
+    ),
+    FindingKind.REPLICA_IDENTITY_CHANGED: Rule(
+        blocks=False,
+        unready=False,
+        doubt="deletes and key changes of {subject} since the change",
+        remedy=_proven_by("sync-worker drift {subject} --ids", FindingKind.REPLICA_IDENTITY_CHANGED),
+        proof=Proof.IDS,
+    ),
+    FindingKind.OLDER_DECLARATION: Rule(
+        blocks=False,
+        unready=False,
+        doubt="documents of {subject} that did not change since the declaration did",
+        remedy=_proven_by("sync-worker backfill {subject}", FindingKind.OLDER_DECLARATION),
+        proof=Proof.FILL,
+    ),
+    FindingKind.SLOT_MISSING: Rule(
+        blocks=False,
+        unready=True,
+        doubt="every change since: none is kept for the connector",
+        remedy="sync-worker connector apply",
+        proof=Proof.GONE,
+    ),
+    FindingKind.SLOT_INVALID: Rule(
+        blocks=False,
+        unready=True,
+        doubt="every change that the connector had not read",
+        remedy="sync-worker connector delete --drop-slot, delete its offsets, and sync-worker connector apply",
+        proof=Proof.GONE,
+    ),
+    FindingKind.SLOT_AT_RISK: Rule(
+        blocks=False,
+        unready=False,
+        doubt="nothing yet",
+        remedy="Let the connector read (sync-worker connector status), or raise max_slot_wal_keep_size",
+        proof=Proof.GONE,
+    ),
+    FindingKind.PUBLICATION_NARROWED: Rule(
+        blocks=False,
+        unready=True,
+        doubt="every change that it does not send",
+        remedy="sync-worker connector apply",
+        proof=Proof.GONE,
+    ),
+    FindingKind.TABLE_NOT_STREAMED: Rule(
+        blocks=False,
+        unready=True,
+        doubt="every change of {subject}",
+        remedy="Bring the table back (ALTER TABLE {subject} SET LOGGED, where it is unlogged), then: sync-worker connector apply",
+        proof=Proof.GONE,
+    ),
+    FindingKind.CONNECTOR_DOWN: Rule(
+        blocks=False,
+        unready=True,
+        doubt="nothing: what changes meanwhile waits in the WAL",
+        remedy="sync-worker connector status",
+        proof=Proof.GONE,
+    ),
+    FindingKind.CONNECTOR_LOSES: Rule(
+        blocks=False,
+        unready=True,
+        doubt="every change that came while it ran so",
+        remedy="sync-worker connector apply",
+        proof=Proof.GONE,
+    ),
+    FindingKind.TOPIC_LOSES: Rule(
+        blocks=False,
+        unready=False,
+        doubt="changes that an outage keeps from being read",
+        remedy="kafka-configs.sh --alter --entity-type topics --entity-name {subject} --add-config {settings}",
+        proof=Proof.GONE,
     ),
 }
 

@@ -6,7 +6,7 @@ from string import Formatter
 
 import pytest
 
-from sync_worker.failure.findings import RULES, FindingKind, found, leaves_unready, needed
+from sync_worker.failure.findings import RULES, FindingKind, Proof, found, leaves_unready, needed
 from sync_worker.failure.model import Finding
 
 
@@ -20,7 +20,10 @@ def test_every_kind_names_its_doubt_and_the_command_that_clears_it(kind: Finding
     rule = RULES[kind]
 
     assert rule.doubt
-    assert f"sync-worker findings clear {kind.value} {{subject}} --reason" in rule.remedy
+    # What the watch sees go, it clears; where a command proves, somebody has to say that the proof is missing.
+    if rule.proof is not Proof.GONE:
+        assert f"sync-worker findings clear {kind.value} {{subject}} --reason" in rule.remedy
+        assert ("--unproven" in rule.remedy) == (rule.proof is not Proof.DECISION)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FindingKind if RULES[kind].blocks])
