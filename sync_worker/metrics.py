@@ -39,7 +39,7 @@ HistogramName = Literal[
     "task_seconds",
     "freshness_seconds",
 ]
-ScrapedName = Literal["holds", "commit_age_seconds", "last_applied_age_seconds"]
+ScrapedName = Literal["holds", "commit_age_seconds", "last_applied_age_seconds", "canary_age_seconds", "alive"]
 """Read from the worker whenever somebody scrapes: a value pushed by a stalled worker would stay where it was."""
 
 MetricName = CounterName | GaugeName | HistogramName | ScrapedName
@@ -151,3 +151,10 @@ def exported_name(name: MetricName) -> str:
     """The name under which Prometheus sees it."""
     suffix = "_total" if METRICS[name].kind is Kind.COUNTER else ""
     return f"sync_worker_{name}{suffix}"
+    "canary_age_seconds": Metric(
+        Kind.GAUGE,
+        "seconds",
+        "Since the newest message that came the whole way, from PostgreSQL through Debezium and Kafka to this worker, was "
+        "committed, by PostgreSQL's clock; absent before the first one.",
+    ),
+    "alive": Metric(Kind.GAUGE, "1", "1 while the canary is younger than worker.canary_limit_s; nothing else makes it so."),

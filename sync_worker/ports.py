@@ -211,13 +211,17 @@ class IndexRecord:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker's last heartbeat. A worker that ended leaves its row: judge by `last_seen` (seconds since 1970)."""
+    """One worker's last heartbeat. A worker that ended leaves its row: judge by `last_seen` (seconds since 1970).
+
+    `address` is the URL of its pages, empty where it gave none.
+    """
 
     worker: str
     first_seen: float
     last_seen: float
     partitions: Sequence[TopicPartition]
     holds: Mapping[str, str]
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,8 +362,10 @@ class State(Requests, Protocol):
         """Append to the audit log."""
         ...
 
-    async def worker_alive(self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str]) -> None:
-        """Heartbeat of one worker with what it owns and what it holds for (subject → cause)."""
+    async def worker_alive(
+        self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str], address: str = ""
+    ) -> None:
+        """Heartbeat of one worker with what it owns, what it holds for (subject → cause), and the URL of its pages."""
         ...
 
     async def close(self) -> None: ...

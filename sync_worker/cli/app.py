@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync_worker.cli.commands import check, config, connector, findings, indexes, init, keys, run
+from sync_worker.cli.commands import check, config, connector, findings, indexes, init, keys, run, wait
 from sync_worker.cli.console import stdout
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _root(
 app.command("run")(run.run)
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)
 app.add_typer(connector.app, name="connector")
 app.add_typer(indexes.app, name="indexes")

@@ -266,7 +266,20 @@ class WorkerSection(_Section):
         description="Name of this worker in `status`. Default: host name and process id.",
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
     )
-    http_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz. `0.0.0.0` in a container.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address of /metrics, /healthz, /readyz, /positions and /barrier. `0.0.0.0` in a container."
+    )
+    http_address: HttpUrl | None = Field(
+        None,
+        description="URL under which other workers and `sync-worker wait` reach this worker's pages. Default: `http_host` (the host's "
+        "name where that is 0.0.0.0) and the port.",
+    )
+    canary_limit_s: float = Field(
+        30.0,
+        description="Seconds without a message that came the whole way from PostgreSQL after which the chain counts as dead and "
+        "/readyz says so. Several times `connector.heartbeat_ms`.",
+        ge=1,
+    )
     http_port: int = Field(9464, description="Port of the same; 0 takes a free one.", ge=0, le=65535)
     max_in_flight_documents: int = Field(300_000, description="Documents taken and not yet applied, at most.", ge=1)
     max_in_flight_bytes: int = Field(88 * MIB, description="Bytes of documents taken and not yet applied, at most.", ge=MIB)

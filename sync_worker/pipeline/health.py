@@ -11,6 +11,7 @@ from sync_worker.pipeline.holds import Hold, Holds
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.tasks import Tasks
 from sync_worker.ports import Clock, Membership
+from sync_worker.progress.passed import Position
 
 
 class Health:
@@ -44,6 +45,15 @@ class Health:
         return bool(self._partitions) and all(
             partition.active and partition.ready.is_set() for partition in self._partitions.values()
         )
+
+    def positions(self) -> dict[TopicPartition, Position]:
+        """How far each partition that this worker owns is: everything below is applied, superseded or recorded."""
+        found = {}
+        for place, partition in self._partitions.items():
+            if partition.active and partition.ledger is not None and self._membership.owns(place, partition.generation):
+                partition.ledger.advance()
+                found[place] = Position(partition.ledger.next_offset, partition.topic_id, partition.generation, "")
+        return found
 
     def holds(self) -> Sequence[Hold]:
         return self._holds.current()

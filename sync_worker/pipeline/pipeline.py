@@ -106,7 +106,7 @@ class Pipeline:
         }
         self.tasks = Tasks()
         self.health = Health(self._partitions, self._holds, self.tasks, membership=membership, clock=clock)
-        self._reporter = Reporter(
+        self.reporter = Reporter(
             worker_name, self._partitions, self.health, state=state, membership=membership, telemetry=telemetry, clock=clock
         )
         self._stopping = False
@@ -154,8 +154,9 @@ class Pipeline:
             self.tasks.spawn(f"index {lane.index.name}", lane.run())
         for topic in self._keepers:
             self.tasks.spawn(f"keeper {topic}", self._keep(topic))
-        self.tasks.spawn("heartbeat", self._reporter.heartbeat())
-        self.tasks.spawn("lag", self._reporter.lag())
+        self.tasks.spawn("operators' requests", self._control.run())
+        self.tasks.spawn("heartbeat", self.reporter.heartbeat())
+        self.tasks.spawn("lag", self.reporter.lag())
 
     async def assigned(self, partitions: frozenset[TopicPartition], generation: int) -> None:
         await self.revoked(frozenset(self._partitions))

@@ -23,6 +23,9 @@ class Reporter:
 
     Args:
         partitions: those that the worker has now, kept up to date by whoever owns them.
+
+    Attributes:
+        address: URL of this worker's pages, empty until somebody serves them.
     """
 
     def __init__(
@@ -43,13 +46,14 @@ class Reporter:
         self._membership = membership
         self._telemetry = telemetry
         self._clock = clock
+        self.address = ""
 
     async def heartbeat(self) -> None:
         """Show this worker in the state database, and read the findings for readiness."""
         while True:
             holds = {hold.subject: hold.cause for hold in self._health.holds()}
             try:
-                await self._state.worker_alive(self._worker_name, list(self._partitions), holds)
+                await self._state.worker_alive(self._worker_name, list(self._partitions), holds, self.address)
                 self._health.learned(await self._state.findings())
             except EnvironmentFault as fault:
                 log.warning("heartbeat not stored", cause=fault.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -121,6 +122,13 @@ def build_dead_letters(config: Config) -> KafkaDeadLetters:
 
 def build_connect(config: Config) -> ConnectClient:
     return ConnectClient(config.connector.url, clock=SystemClock())
+
+
+def pages_address(host: str, port: int) -> str:
+    """URL under which others reach pages that are served here."""
+    if host in ("0.0.0.0", "::", ""):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager

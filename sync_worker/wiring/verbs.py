@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from typing import Any
 from sync_worker.adapters.debezium.template import render_connector
 from sync_worker.adapters.source.catalogue import describe_table
 from sync_worker.adapters.source.suggest import suggest_declaration
+from sync_worker.change.message import parse_lsn
 from sync_worker.config import Config, check_postgres_url
 from sync_worker.config.schema import json_schema
 from sync_worker.document.declaration import check_table
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations import check as checking
 from sync_worker.operations import connector, findings, keys
+from sync_worker.operations.barrier import BarrierReport
 from sync_worker.operations.config import masked
 from sync_worker.operations.indexes import IndexesReport, prepare_indexes
 from sync_worker.operations.init import InitReport, declared_name, with_declaration
@@ -106,14 +108,38 @@ async def delete_connector(config: Config, *, drop_slot: bool, drop_publication:
         )
 
 
+async def wait(config: Config, indexes: Sequence[str], *, lsn: str | None, strict: bool, timeout_s: float) -> BarrierReport:
+    """Raises ConfigurationError for an index that is not declared and for an LSN that can't be read."""
+    # The adapters of all links at once take a while to import, and no other command needs them.
+    from sync_worker.wiring import chain
+
+    try:
+        position = None if lsn is None else parse_lsn(lsn)
+    except ValueError as error:
+        raise ConfigurationError(
+            [f"--lsn {lsn}: no LSN"], remedy="write it as PostgreSQL does, for instance 16/B374D848"
+        ) from error
+    async with build.opened_state(config) as state:
+        return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=timeout_s)
+
+
+def shown_barrier(report: BarrierReport) -> dict[str, Any]:
+    """The report as JSON."""
+    from sync_worker.wiring import chain
+
+    return chain.shown(report)
+
+
 async def list_findings(config: Config) -> findings.FindingsReport:
     async with build.opened_state(config) as state:
         return await findings.list_findings(state)
 
 
-async def clear_finding(config: Config, *, kind: str, subject: str, reason: str) -> findings.FindingCleared:
+async def clear_finding(config: Config, *, kind: str, subject: str, reason: str, unproven: bool) -> findings.FindingCleared:
     async with build.opened_state(config) as state:
-        return await findings.clear_finding(state, kind=kind, subject=subject, reason=reason, actor=actor())
+        return await findings.clear_finding(
+            state, kind=kind, subject=subject, reason=reason, actor=actor(), unproven=unproven
+        )
 
 
 async def make_keys(config: Config, *, instance: str, admin_key: str) -> keys.KeysReport:

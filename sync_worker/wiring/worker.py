@@ -32,6 +32,7 @@ from sync_worker.stream.membership import GroupMembership
 from sync_worker.stream.run import run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
+from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.collector import calm_collector
 
 log = structlog.get_logger(__name__)
@@ -86,9 +87,20 @@ async def _run(config: Config) -> int:
             ),
         )
         # Before anything is waited for, so that a worker that waits is seen waiting.
-        health = HealthServer(pipeline.health, telemetry.registry, host=config.worker.http_host, port=config.worker.http_port)
+        chain = Chain(config, state, stack, health=pipeline.health)
+        await chain.reader.start()
+        stack.callback(asyncio.create_task(chain.canary.run(), name="canary").cancel)
+        health = HealthServer(
+            pipeline.health,
+            chain.canary,
+            telemetry.registry,
+            host=config.worker.http_host,
+            port=config.worker.http_port,
+            pages=chain.pages(),
+        )
         await health.start()
         stack.push_async_callback(health.stop)
+        pipeline.reporter.address = config.worker.http_address or build.pages_address(config.worker.http_host, health.port)
         log.info(
             "started", worker=config.worker.name, group=config.kafka.group, http_port=health.port, indexes=sorted(config.indexes)
         )

@@ -59,7 +59,7 @@ class RangeReader:
         try:
             message = self._consumer.poll(_POLL_S)
             while message is not None and self._is_record(message):
-                records.append(_stored(message))
+                records.append(stored(message))
                 size += len(message)
                 if len(records) >= _CHUNK_RECORDS or size >= _CHUNK_BYTES or self.finished:
                     break
@@ -97,7 +97,7 @@ def _known(value: int | None) -> int:
     return value
 
 
-def _stored(message: Message) -> StoredRecord:
+def stored(message: Message) -> StoredRecord:
     return StoredRecord(
         topic=message.topic() or "",
         partition=_known(message.partition()),

@@ -16,8 +16,10 @@ from sync_worker.ports import AuditEntry, WorkerRow
 class ActivityTables(Connections):
     """Heartbeats and the audit log."""
 
-    async def worker_alive(self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str]) -> None:
-        """Heartbeat of one worker with what it owns and what it holds for (subject → cause)."""
+    async def worker_alive(
+        self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str], address: str = ""
+    ) -> None:
+        """Heartbeat of one worker with what it owns, what it holds for (subject → cause), and the URL of its pages."""
         moment = self._now()
         values = {
             "worker": worker,
@@ -25,6 +27,7 @@ class ActivityTables(Connections):
             "last_seen": moment,
             "partitions": sorted(partitions),
             "holds": dict(holds),
+            "address": address,
         }
         async with self._writing() as connection:
             await connection.execute(self._upsert(workers, ("worker",), first_seen=workers.c.first_seen), [values])
@@ -34,7 +37,14 @@ class ActivityTables(Connections):
         async with self._reading() as connection:
             rows = (await connection.execute(select(workers).order_by(workers.c.worker))).all()
         return [
-            WorkerRow(row.worker, row.first_seen, row.last_seen, [TopicPartition(*p) for p in row.partitions], row.holds)
+            WorkerRow(
+                row.worker,
+                row.first_seen,
+                row.last_seen,
+                [TopicPartition(*p) for p in row.partitions],
+                row.holds,
+                row.address or "",
+            )
             for row in rows
         ]
 

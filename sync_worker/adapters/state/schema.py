@@ -156,6 +156,7 @@ workers = Table(
     Column("last_seen", Double, nullable=False),
     Column("partitions", JSON, nullable=False),
     Column("holds", JSON, nullable=False),
+    Column("address", StorableText),
 )
 
 operations = Table(

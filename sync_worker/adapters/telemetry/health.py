@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -36,6 +36,24 @@ class Hold(Protocol):
     def remedy(self) -> str: ...
 
 
+Page = Callable[[Mapping[str, Sequence[str]]], Awaitable[tuple[int, Mapping[str, Any]]]]
+"""A further page: the query's values → status and JSON."""
+
+
+class Chain(Protocol):
+    """Whether changes come through from the source, proven by the canary alone. Answers at once."""
+
+    def age_s(self) -> float | None:
+        """Age of the newest message that came the whole way; None before the first."""
+        ...
+
+    def alive(self) -> bool: ...
+
+    def silence(self) -> str | None:
+        """None while the canary is within its limit, or as long as there has not been time for it; else what is known of why."""
+        ...
+
+
 class HealthSource(Protocol):
     """What the worker says about itself. Every method answers at once and waits for nobody."""
 
@@ -63,19 +81,31 @@ class HealthSource(Protocol):
 
 
 class HealthServer:
-    """Serves the three pages in the worker's own event loop, so that a blocked loop shows as no answer.
+    """Serves its pages in the worker's own event loop, so that a blocked loop shows as no answer.
 
     Args:
         host, port: where to listen; port 0 takes a free one, see `port`.
+        pages: path → page, beside the three of its own.
     """
 
-    def __init__(self, source: HealthSource, registry: CollectorRegistry, *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        source: HealthSource,
+        chain: Chain,
+        registry: CollectorRegistry,
+        *,
+        host: str,
+        port: int,
+        pages: Mapping[str, Page] | None = None,
+    ) -> None:
         self._source = source
+        self._chain = chain
+        self._pages = pages or {}
         self._registry = registry
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
-        registry.register(_Scraped(source))
+        registry.register(_Scraped(source, chain))
 
     @property
     def port(self) -> int:
@@ -86,6 +116,7 @@ class HealthServer:
         """Raises ConfigurationError when the address can't be listened on."""
         app = web.Application()
         app.add_routes([web.get("/metrics", self._metrics), web.get("/healthz", self._alive), web.get("/readyz", self._ready)])
+        app.add_routes([web.get(path, _handler(page)) for path, page in self._pages.items()])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port)
@@ -111,15 +142,31 @@ class HealthServer:
         )
 
     async def _alive(self, _request: web.Request) -> web.Response:
+        # The status is about this process alone: to start it again mends nothing while the source is silent.
         failed = list(self._source.failed_tasks())
-        return _answer(not failed, {"alive": not failed, "failed_tasks": failed})
+        body = {
+            "alive": self._chain.alive(),
+            "canary_age_s": _rounded(self._chain.age_s()),
+            "silence": self._chain.silence(),
+            "process": "failed" if failed else "running",
+            "failed_tasks": failed,
+        }
+        return _answer(not failed, body)
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        report = readiness(self._source, now=time.time())
+        report = readiness(self._source, self._chain, now=time.time())
         return _answer(bool(report["ready"]), report)
 
 
-def readiness(source: HealthSource, *, now: float) -> dict[str, Any]:
+def _handler(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        status, body = await page({name: request.query.getall(name) for name in request.query})
+        return web.json_response(dict(body), status=status, dumps=_dumps)
+
+    return handle
+
+
+def readiness(source: HealthSource, chain: Chain, *, now: float) -> dict[str, Any]:
     """What `/readyz` says: `ready`: partitions prepared, no hold, no finding of a kind that matters here, nothing failed."""
     holds = source.holds()
     findings = source.unready_findings()
@@ -127,6 +174,9 @@ def readiness(source: HealthSource, *, now: float) -> dict[str, Any]:
     reasons = [f"{hold.subject}: {hold.cause}" for hold in holds]
     reasons += [f"{finding.subject}: {finding.kind}" for finding in findings]
     reasons += [f"task ended: {name}" for name in failed]
+    silence = chain.silence()
+    if silence is not None:
+        reasons.append(f"canary: {silence}")
     if not source.ready():
         reasons.append("no partition is assigned and prepared yet")
     return {
@@ -149,18 +199,29 @@ def readiness(source: HealthSource, *, now: float) -> dict[str, Any]:
         ],
         "commit_age_s": {f"{p.topic}/{p.partition}": round(age, 3) for p, age in source.commit_age_s().items()},
         "last_applied_age_s": source.last_applied_age_s(),
+        "alive": chain.alive(),
+        "canary_age_s": _rounded(chain.age_s()),
     }
 
 
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _answer(good: bool, body: Mapping[str, Any]) -> web.Response:
-    return web.json_response(dict(body), status=200 if good else 503, dumps=lambda value: json.dumps(value, ensure_ascii=False))
+    return web.json_response(dict(body), status=200 if good else 503, dumps=_dumps)
 
 
 class _Scraped(Collector):
     """The metrics that are read when somebody scrapes."""
 
-    def __init__(self, source: HealthSource) -> None:
+    def __init__(self, source: HealthSource, chain: Chain) -> None:
         self._source = source
+        self._chain = chain
 
     def collect(self) -> Iterator[Metric]:
         hold = _family("holds")
@@ -176,6 +237,14 @@ class _Scraped(Collector):
         if applied_age is not None:
             applied.add_metric([], applied_age)
         yield applied
+        canary = _family("canary_age_seconds")
+        canary_age = self._chain.age_s()
+        if canary_age is not None:
+            canary.add_metric([], canary_age)
+        yield canary
+        alive = _family("alive")
+        alive.add_metric([], 1.0 if self._chain.alive() else 0.0)
+        yield alive
 
     def describe(self) -> Iterator[Metric]:
         # Registering must not ask a worker that is not built yet.

@@ -52,14 +52,39 @@ class Worker:
         return self.failed
 
 
+@dataclass
+class Chain:
+    age: float | None = 0.5
+    why: str | None = None
+
+    def age_s(self) -> float | None:
+        return self.age
+
+    def alive(self) -> bool:
+        return self.why is None
+
+    def silence(self) -> str | None:
+        return self.why
+
+
 @pytest.fixture
 def worker() -> Worker:
     return Worker()
 
 
 @pytest.fixture
-async def http(worker: Worker) -> AsyncIterator[httpx.AsyncClient]:
-    server = HealthServer(worker, PrometheusTelemetry().registry, host="127.0.0.1", port=0)
+def chain() -> Chain:
+    return Chain()
+
+
+@pytest.fixture
+async def http(worker: Worker, chain: Chain) -> AsyncIterator[httpx.AsyncClient]:
+    async def echo(query: Mapping[str, Sequence[str]]) -> tuple[int, Mapping[str, object]]:
+        return 409, {"asked": query}
+
+    server = HealthServer(
+        worker, chain, PrometheusTelemetry().registry, host="127.0.0.1", port=0, pages={"/echo": echo}
+    )
     await server.start()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
         yield client
@@ -124,6 +149,30 @@ async def test_a_taken_port_is_a_mistake_of_the_configuration(worker: Worker, ht
     """The message names the address and the option."""
     taken = http.base_url.port
     assert taken is not None
-    second = HealthServer(worker, PrometheusTelemetry().registry, host="127.0.0.1", port=taken)
+    second = HealthServer(worker, Chain(), PrometheusTelemetry().registry, host="127.0.0.1", port=taken)
     with pytest.raises(ConfigurationError, match=f"127.0.0.1:{taken}"):
         await second.start()
+
+
+async def test_a_silent_canary_makes_it_unready_and_dead_but_does_not_restart_it(chain: Chain, http: httpx.AsyncClient) -> None:
+    """`alive` comes from the canary alone; the status of /healthz does not, for a restart mends nothing at the source."""
+    chain.age, chain.why = 61.0, "the newest message is 61 s old: Kafka Connect does not answer"
+    ready, alive = await http.get("/readyz"), await http.get("/healthz")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, [f"canary: {chain.why}"])
+    assert (alive.status_code, alive.json()["alive"], alive.json()["process"]) == (200, False, "running")
+    metrics = (await http.get("/metrics")).text
+    assert "sync_worker_canary_age_seconds 61.0" in metrics
+    assert "sync_worker_alive 0.0" in metrics
+
+
+async def test_a_task_that_ended_does_not_make_the_chain_dead(worker: Worker, http: httpx.AsyncClient) -> None:
+    """The canary came through: what is said of the chain is not mixed with what is said of the process."""
+    worker.failed.append("settle: LogUnavailable")
+    answer = await http.get("/healthz")
+    assert (answer.status_code, answer.json()["alive"], answer.json()["process"]) == (503, True, "failed")
+
+
+async def test_a_further_page_gets_the_query_and_gives_the_status(http: httpx.AsyncClient) -> None:
+    """A value may be given more than once."""
+    answer = await http.get("/echo?index=a&index=b&lsn=0/1")
+    assert (answer.status_code, answer.json()) == (409, {"asked": {"index": ["a", "b"], "lsn": ["0/1"]}})
