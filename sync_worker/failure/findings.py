@@ -283,9 +283,15 @@ def needed(kind: FindingKind, subject: str, evidence: str) -> OperatorNeeded:
     return OperatorNeeded(evidence, kind=kind.value, subject=subject, remedy=RULES[kind].remedy.format(subject=subject))
 
 
+def rule_of(kind: str) -> Rule | None:
+    """None for a kind that another version wrote."""
+    try:
+        return RULES[FindingKind(kind)]
+    except ValueError:
+        return None
+
+
 def leaves_unready(finding: Finding) -> bool:
     """Whether `/readyz` shows it. A kind that another version wrote counts by whether it blocks."""
-    try:
-        return finding.blocking or RULES[FindingKind(finding.kind)].unready
-    except ValueError:
-        return finding.blocking
+    rule = rule_of(finding.kind)
+    return finding.blocking or (rule is not None and rule.unready)

@@ -54,7 +54,7 @@ def assert_held_for_good(site: Site, worker: Worker, kind: str, subject: str) ->
 def clear_all(site: Site, kind: str) -> None:
     for found, subject in site.findings():
         assert found == kind, f"another finding: {found} about {subject}"
-        site.cli("findings", "clear", found, subject, "--reason", "filled again")
+        site.cli("findings", "clear", found, subject, "--reason", "filled again", "--unproven")
 
 
 def wait_settled_and_clear_what_comes(site: Site, kind: str) -> None:

@@ -44,6 +44,9 @@ def clear(
     kind: Annotated[str, typer.Argument(help="Kind of the finding, as `findings list` prints it.")],
     subject: Annotated[str, typer.Argument(help="What it is about, as `findings list` prints it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is settled; kept in the audit log.")],
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Vouch for it where the proof that its kind asks for is missing; audited too.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
     timeout: TimeoutOption = 30,
@@ -52,7 +55,8 @@ def clear(
     """Declare a finding settled: the worker goes on where it held for it."""
     from sync_worker.wiring import build, verbs
 
-    report = within(timeout, verbs.clear_finding(build.read_config(config), kind=kind, subject=subject, reason=reason))
+    clearing = verbs.clear_finding(build.read_config(config), kind=kind, subject=subject, reason=reason, unproven=unproven)
+    report = within(timeout, clearing)
     if json:
         print_json(report)
     else:
