@@ -15,6 +15,7 @@ from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 from sync_worker.progress.bookmark import Bookmark as Bookmark
+from sync_worker.watch.facts import ConnectorSeen, SourceSeen, TopicSeen
 from sync_worker.watch.fill import Fill
 
 TaskUid = NewType("TaskUid", int)
@@ -189,6 +190,30 @@ class Source(Protocol):
 
         Values are exactly what Debezium delivers for them under the connector template's settings.
         """
+        ...
+
+
+class SourceContinuity(Protocol):
+    """What is to be known of PostgreSQL so that nothing is lost there unseen."""
+
+    async def seen(self, tables: Collection[str]) -> SourceSeen:
+        """Raises SourceUnavailable, and ConfigurationError where nothing can be asked."""
+        ...
+
+
+class ConnectorContinuity(Protocol):
+    """The connector's own word for how it is, and for how far it has read."""
+
+    async def seen(self) -> ConnectorSeen | None:
+        """None where there is no such connector. Raises ConnectUnavailable, and ConfigurationError where Connect refuses."""
+        ...
+
+
+class TopicContinuity(Protocol):
+    """How long the data topics keep what they hold, and what they take."""
+
+    async def seen(self, topics: Collection[str]) -> Mapping[str, TopicSeen]:
+        """Missing topics are left out. Raises LogUnavailable, and ConfigurationError for refused credentials."""
         ...
 
 
