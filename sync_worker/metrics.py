@@ -20,6 +20,7 @@ CounterName = Literal[
     "late_writes_found",
     "late_writes_mended",
     "replays",
+    "retries",
     "isolation_steps",
     "payload_splits",
 ]
@@ -86,6 +87,12 @@ METRICS: Mapping[MetricName, Metric] = {
     ),
     "failures": Metric(Kind.COUNTER, "changes", "Changes that could not be applied, by reason class.", ("index", "reason_class")),
     "dead_letters": Metric(Kind.COUNTER, "records", "Records whose delivery to the dead-letter topic was confirmed.", ("index",)),
+    "retries": Metric(
+        Kind.COUNTER,
+        "failures",
+        "Failed work that an operator had tried again, by outcome: resolved, failed, superseded.",
+        ("index", "outcome"),
+    ),
     "superseded": Metric(Kind.COUNTER, "failures", "Open failures that a later applied change made void.", ("index",)),
     "late_writes_found": Metric(
         Kind.COUNTER,
@@ -144,13 +151,6 @@ METRICS: Mapping[MetricName, Metric] = {
     "last_applied_age_seconds": Metric(
         Kind.GAUGE, "seconds", "Since a change was last applied to any index; absent before the first one."
     ),
-}
-
-
-def exported_name(name: MetricName) -> str:
-    """The name under which Prometheus sees it."""
-    suffix = "_total" if METRICS[name].kind is Kind.COUNTER else ""
-    return f"sync_worker_{name}{suffix}"
     "canary_age_seconds": Metric(
         Kind.GAUGE,
         "seconds",
@@ -158,3 +158,10 @@ def exported_name(name: MetricName) -> str:
         "committed, by PostgreSQL's clock; absent before the first one.",
     ),
     "alive": Metric(Kind.GAUGE, "1", "1 while the canary is younger than worker.canary_limit_s; nothing else makes it so."),
+}
+
+
+def exported_name(name: MetricName) -> str:
+    """The name under which Prometheus sees it."""
+    suffix = "_total" if METRICS[name].kind is Kind.COUNTER else ""
+    return f"sync_worker_{name}{suffix}"

@@ -297,8 +297,10 @@ class PauseConfirmation:
 class Requests(Protocol):
     """What operators ask of the workers, in the state database. Raises StateUnavailable."""
 
-    async def asked_retries(self, indexes: Collection[str], *, limit: int) -> Sequence[AskedRetry]:
-        """Those of these indexes that nobody has closed yet, oldest first."""
+    async def asked_retries(
+        self, indexes: Collection[str], partitions: Collection[TopicPartition], *, limit: int
+    ) -> Sequence[AskedRetry]:
+        """Those of these indexes and partitions that nobody has closed yet, oldest first."""
         ...
 
     async def close_retry(self, failed_work_id: int, status: FailureStatus, reason: str) -> bool:

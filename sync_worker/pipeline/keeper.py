@@ -80,7 +80,8 @@ class Keeper:
             assert partition.ledger is not None
             partition.ledger.advance()
             done[partition.place] = partition.ledger.next_offset
-        moved = [partition for partition in active if done[partition.place] != partition.saved]
+        touched = [partition for partition in active if partition.touched]
+        moved = [partition for partition in active if partition.touched or done[partition.place] != partition.saved]
         lanes = list(self._lanes.values()) if active else []
         now = self._clock.monotonic()
         if active and (moved or now - self._checked_at >= IDLE_CHECK_S):
@@ -97,6 +98,8 @@ class Keeper:
                 if not partition.dropped:
                     self._membership.acknowledge(partition.place, partition.generation, done[partition.place])
                     partition.saved, partition.saved_at = done[partition.place], now
+            for partition in touched:
+                partition.touched = False
 
     async def _look_for_late_writes(self, lane: Lane, active: Sequence[Partition]) -> None:
         journal, index = self._journals[lane.index.name], lane.index

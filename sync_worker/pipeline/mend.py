@@ -73,6 +73,7 @@ async def newest_of(
     mended = Mended({}, gone=low if low < start else None)
     clear = min((write for write in late if write.clear), key=lambda write: write.low, default=None)
     size = 0
+    touched: set[str | None] = set()
     ranges = merged((write.low, max(position, write.high) if write.clear else write.high) for write in late)
 
     def is_covered(record: Record) -> bool:
@@ -84,12 +85,15 @@ async def newest_of(
         # only change in a late write's range is such a one would look as if the late write had not touched it.
         for covered, run in groupby(records, is_covered):
             translation = await translator.translate(list(run), partition, topic_id, [index])
+            if covered:
+                # A retry from the source covers the offset of a change that fails: what came of its document later counts.
+                touched.update(failure.document_id for failure, _ in translation.failures)
             for document_id, entry in translation.steps[index.name]:
                 if document_id is None:
                     size = ENTRY_OVERHEAD * len(mended.entries)
                     for known, old in mended.entries.items():
                         mended.entries[known] = Entry(None, partition, entry.offset, old.source_ms, Operation.TRUNCATE)
-                elif covered or document_id in mended.entries:
+                elif covered or document_id in mended.entries or document_id in touched:
                     before = mended.entries.get(document_id)
                     size += ENTRY_OVERHEAD if before is None else -len(before.line or b"")
                     size += len(entry.line or b"")

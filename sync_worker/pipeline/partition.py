@@ -18,6 +18,8 @@ class Partition:
         lock: held while records are taken into the lanes, and while a late write is undone.
         saved: the next offset that was stored and handed over for commit.
         saved_at: when that was, on the monotonic clock.
+        end_offset: the log's end at the assignment: below it, changes that an earlier owner applied may come once more.
+        touched: something was written that no offset shows; the bookmark is to be stored though it does not move.
         dropped: revoked; nothing of it may be written or acknowledged any more.
     """
 
@@ -29,6 +31,8 @@ class Partition:
     ledger: Ledger | None = None
     saved: int = -1
     saved_at: float = 0.0
+    end_offset: int = 0
+    touched: bool = False
     dropped: bool = False
 
     @property

@@ -15,6 +15,7 @@ from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
 from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
+from sync_worker.pipeline.control import Control
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.holds import Holds, Patience, explain
 from sync_worker.pipeline.journal import Journal
@@ -25,6 +26,7 @@ from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
 from sync_worker.pipeline.report import Reporter
+from sync_worker.pipeline.retry import Retries
 from sync_worker.pipeline.settle import Settler
 from sync_worker.pipeline.tasks import Tasks
 from sync_worker.pipeline.translate import Translation, Translator
@@ -108,6 +110,27 @@ class Pipeline:
         self.health = Health(self._partitions, self._holds, self.tasks, membership=membership, clock=clock)
         self.reporter = Reporter(
             worker_name, self._partitions, self.health, state=state, membership=membership, telemetry=telemetry, clock=clock
+        )
+        self._control = Control(
+            self._lanes,
+            Retries(
+                self._lanes,
+                self._partitions,
+                state=state,
+                log_port=log_port,
+                dead_letters=dead_letters,
+                source=source,
+                membership=membership,
+                translator=self._translator,
+                quarantine=self._quarantine,
+                clock=clock,
+                telemetry=telemetry,
+            ),
+            worker_name=worker_name,
+            state=state,
+            holds=self._holds,
+            patience=self._patience,
+            clock=clock,
         )
         self._stopping = False
 
@@ -331,13 +354,14 @@ class Pipeline:
     async def _prepare(self, partition: Partition) -> None:
         lanes = self._lanes_of(partition.place)
         indexes = [lane.index for lane in lanes]
+
+        async def prepare() -> Prepared:
+            await self._control.read_pauses()
+            return await self._preparation.prepare(partition.place, indexes)
+
         while True:
             try:
-                prepared = await self._patience.persist(
-                    partition.subject,
-                    lambda: self._preparation.prepare(partition.place, indexes),
-                    wanted=lambda: not partition.dropped,
-                )
+                prepared = await self._patience.persist(partition.subject, prepare, wanted=lambda: not partition.dropped)
                 self._open(partition, prepared, lanes)
                 await self._undo_late_writes(partition, prepared, lanes)
                 break
@@ -360,6 +384,7 @@ class Pipeline:
         partition.topic_id = prepared.topic_id
         partition.ledger = Ledger(partition.place, prepared.next_offset, prepared.tail)
         partition.saved = prepared.next_offset
+        partition.end_offset = prepared.end_offset
         for lane in lanes:
             name = lane.index.name
             sighting, journal = prepared.sightings[name], self._journals[name]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, or_, select, update
 
 from sync_worker.adapters.state.connections import Connections
-from sync_worker.adapters.state.schema import failed_work
+from sync_worker.adapters.state.schema import failed_work, rebuilt_failures
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, PayloadReference, ReasonClass
 from sync_worker.failure.text import cut
@@ -57,6 +57,36 @@ class FailedWorkTable(Connections):
         )
         async with self._writing() as connection:
             await connection.execute(statement, rows)
+
+    async def restore(self, told: Sequence[tuple[Failure, PayloadReference | None]], *, reason: str) -> int:
+        """Insert failures from their dead letters, each with all its attempts; how many rows were missing.
+
+        Several of one position are attempts of one row. Rows that are there are left alone. The new ones are open, and known as
+        restored: whether a later change of their document was applied is not known of them.
+        """
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for failure, reference in sorted(told, key=lambda pair: pair[0].failed_at):
+            row = _values(failure, reference)
+            key = tuple(row[name] for name in _POSITION)
+            if (known := rows.get(key)) is not None:
+                again = failure.failed_at != known["last_failed_at"]
+                row["attempts"] = known["attempts"] + again
+                row["first_failed_at"] = known["first_failed_at"]
+                if reference is None:
+                    row |= {name: known[name] for name in ("dlq_topic", "dlq_partition", "dlq_offset")}
+            rows[key] = row | {"status_reason": reason}
+        count = 0
+        async with self._writing() as connection:
+            for _, row in sorted(rows.items()):
+                statement = (
+                    self._insert(failed_work).values(row).on_conflict_do_nothing(index_elements=_POSITION).returning(_row.id)
+                )
+                made = (await connection.execute(statement)).scalar()
+                if made is not None:
+                    values = {"failed_work_id": made, "rebuilt_at": self._now()}
+                    await connection.execute(self._upsert(rebuilt_failures, ("failed_work_id",)), [values])
+                    count += 1
+        return count
 
     async def open_failures(
         self, index: str, partition: TopicPartition, topic_id: str | None = None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import Row, and_, delete, exists, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.failed_work import as_failed_work
 from sync_worker.adapters.state.schema import failed_work, pause_confirmations, rebuilt_failures, retries
 from sync_worker.adapters.state.schema import pauses as pause_table
+from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailureStatus
 from sync_worker.ports import AskedRetry, Pause, PauseConfirmation
 
@@ -55,13 +56,16 @@ class RequestTables(Connections):
 
     # Retries: what the worker does
 
-    async def asked_retries(self, indexes: Collection[str], *, limit: int) -> Sequence[AskedRetry]:
+    async def asked_retries(
+        self, indexes: Collection[str], partitions: Collection[TopicPartition], *, limit: int
+    ) -> Sequence[AskedRetry]:
         """Rows that are `retrying`, oldest first. One without a request (written by hand) is tried as it is stored."""
         query = (
             select(failed_work, retries.c.from_source, rebuilt_failures.c.failed_work_id.label("rebuilt"))
             .outerjoin(retries, retries.c.failed_work_id == _row.id)
             .outerjoin(rebuilt_failures, rebuilt_failures.c.failed_work_id == _row.id)
             .where(_row.status == FailureStatus.RETRYING.value, _row.index_name.in_(sorted(indexes)))
+            .where(tuple_(_row.topic, _row.partition).in_(sorted(partitions)))
             .order_by(_row.id)
             .limit(limit)
         )
