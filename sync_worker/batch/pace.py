@@ -1,8 +1,10 @@
 """When a flush is due.
 
 The cost of a server batch is mostly fixed and grows with the index, and the server merges what waits. So: quiet, flush
-at once; busy, collect for a part of the time that a task takes; behind, fill large flushes and keep several in flight;
-while an initial snapshot streams in as fast as it is consumed, collect about as much as keeps the server busy.
+at once; busy, collect for a part of the time that a task takes; behind, wake the server with a large flush, that it may be
+busy until most of the rest is there, and send the rest in smaller ones, which it merges: what was not sent when it takes its
+next batch costs a batch more. While an initial snapshot streams in as fast as it is consumed, collect about as much as keeps
+the server busy.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ class Limits:
 
     flush_documents: int = 50_000
     flush_bytes: int = 32 * 1024 * 1024
-    in_flight_documents: int = 200_000
-    in_flight_bytes: int = 96 * 1024 * 1024
+    in_flight_documents: int = 300_000
+    in_flight_bytes: int = 88 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Situation:
 BEHIND = 5_000
 """Records at the broker from which on the worker is behind."""
 
+_BUSY_SHARE = 0.4
 _SNAPSHOT_SECONDS = 5.0
 _SNAPSHOT_IDLE_S = 0.4
 _BEHIND_IDLE_S = 0.25
@@ -62,12 +65,13 @@ def wait_before_flush(now: Situation, limits: Limits) -> float | None:
     room = now.in_flight_documents < limits.in_flight_documents and now.in_flight_bytes < limits.in_flight_bytes
     if now.in_flight_documents and not room:
         return None
-    if now.documents >= limits.flush_documents or now.size >= limits.flush_bytes:
+    share = _BUSY_SHARE if now.in_flight_documents else 1.0
+    if now.documents >= share * limits.flush_documents or now.size >= share * limits.flush_bytes:
         return 0.0
     if now.snapshot_rate > 0:
         enough = min(limits.flush_documents, max(2_000.0, now.snapshot_rate * _SNAPSHOT_SECONDS))
         return 0.0 if now.documents >= enough else max(0.0, _SNAPSHOT_IDLE_S - now.idle_s)
-    if now.backlog >= BEHIND:
+    if now.backlog >= BEHIND or (now.backlog and now.documents >= BEHIND):
         return max(0.0, _BEHIND_IDLE_S - now.idle_s)
     if now.in_flight_documents == 0:
         return 0.0

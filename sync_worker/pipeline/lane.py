@@ -14,6 +14,7 @@ import structlog
 
 from sync_worker.batch.coalesce import Batch, Entry
 from sync_worker.batch.pace import Limits, Situation, wait_before_flush
+from sync_worker.batch.packed import PackedEntries
 from sync_worker.batch.payload import split_ids, split_lines
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import OperatorNeeded, OwnershipLost, PayloadTooLarge, SinkUnavailable, StartAgain
@@ -63,6 +64,8 @@ class Lane:
         self.topic_ids: dict[TopicPartition, str] = {}
         self.replay_until: dict[TopicPartition, int] = {}
         self.snapshot_rate = 0.0
+        self.paused = False
+        self.retrying: set[str] = set()
         self._outbox: Flush | None = None
         self._flushes: deque[Flush] = deque()
         self._isolation: Isolation | None = None
@@ -81,12 +84,28 @@ class Lane:
     def size(self) -> int:
         """Bytes of memory held, roughly."""
         outbox = self._outbox.batch.size if self._outbox is not None else 0
-        return self.buffer.size + outbox + sum(flush.batch.size for flush in self._flushes)
+        return self.buffer.size + outbox + sum(flush.size for flush in self._flushes)
 
     @property
     def quiet(self) -> bool:
         """Nothing collected, in flight, isolating, or being recorded."""
         return self.buffer.empty and self._outbox is None and not self._flushes and self._isolation is None
+
+    @property
+    def halted(self) -> bool:
+        """Paused, and nothing in flight, isolating, or being recorded: nothing is written before `paused` is taken back."""
+        return self.paused and self._outbox is None and not self._flushes and self._isolation is None
+
+    def unsettled(self, document_ids: Collection[str]) -> set[str]:
+        """Those of these documents of which something is collected, in flight, isolating, or being recorded."""
+        wanted = set(document_ids)
+        flushes = [*self._flushes, *([self._outbox] if self._outbox is not None else [])]
+        if self.buffer.clear is not None or any(flush.batch.clear is not None for flush in flushes):
+            return wanted
+        found = wanted & self.buffer.entries.keys()
+        for flush in flushes:
+            found |= wanted.intersection(flush.document_ids())
+        return found
 
     def arrived(self) -> None:
         """Something was put into `buffer`."""
@@ -115,10 +134,11 @@ class Lane:
     def drop(self, partitions: Collection[TopicPartition]) -> None:
         """Forget what is not written yet of these partitions: their next owner reads it again."""
         self._gone.update(partitions)
-        for batch in [self.buffer, *(flush.batch for flush in self._flushes)]:
-            batch.drop(partitions)
+        self.buffer.drop(partitions)
+        for flush in self._flushes:
+            flush.drop(partitions)
         if self._outbox is not None:
-            self._outbox.batch.drop(partitions)
+            self._outbox.drop(partitions)
         if self._isolation is not None:
             pool = self._isolation.pool
             for document_id in [key for key, entry in pool.items() if entry.partition in partitions]:
@@ -158,6 +178,8 @@ class Lane:
             await self._send(self._outbox)
         elif any(flush.finished for flush in self._flushes):
             await self._finish()
+        elif self.paused:
+            await happened(self._changed, self._clock, None)
         else:
             wait = self._wait_before_flush()
             if wait == 0.0:
@@ -176,8 +198,8 @@ class Lane:
         situation = Situation(
             documents=len(self.buffer),
             size=self.buffer.size,
-            in_flight_documents=sum(len(flush.batch) for flush in self._flushes),
-            in_flight_bytes=sum(flush.batch.size for flush in self._flushes),
+            in_flight_documents=sum(flush.document_count for flush in self._flushes),
+            in_flight_bytes=sum(flush.size for flush in self._flushes),
             idle_s=now - self._arrived_at,
             since_send_s=now - self._sent_at,
             task_s=self._settler.usual_s,
@@ -208,9 +230,11 @@ class Lane:
         self._flushes.append(flush)
         self._outbox = None
         self._sent_at = self._clock.monotonic()
+        flush.sent_bytes = flush.batch.size
         self._telemetry.observe("flush_documents", len(flush.batch.entries), index=self.index.name)
-        self._telemetry.observe("flush_bytes", flush.batch.size, index=self.index.name)
+        self._telemetry.observe("flush_bytes", flush.sent_bytes, index=self.index.name)
         self._show_in_flight()
+        await flush.pack()
 
     async def _send_parts(self, parts: list[Part], entries: Mapping[str, Entry], plan_again: Callable[[], list[Part]]) -> None:
         pending = deque(parts)
@@ -283,6 +307,9 @@ class Lane:
         return False
 
     async def _finish_applied(self, flush: Flush) -> None:
+        for part in flush.parts:
+            if part.packed is not None:
+                await self._applied_packed(part.packed)
         await self._applied(flush.batch.entries)
         self._note_applied(flush)
         slowest = max((task.duration_s or 0.0 for part in flush.parts if (task := part.outcome)), default=0.0)
@@ -292,8 +319,8 @@ class Lane:
         log.info(
             "flush applied",
             index=self.index.name,
-            document_count=len(flush.batch.entries),
-            bytes=flush.batch.size,
+            document_count=flush.document_count,
+            bytes=flush.sent_bytes,
             tasks=[part.uid for part in flush.parts],
             server_s=round(slowest, 3),
             in_flight=len(self._flushes) - 1,
@@ -307,12 +334,19 @@ class Lane:
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
         await self._quarantine.supersede(self.index.name, entries, self.topic_ids)
-        if entries:
-            self._guard(0, len(entries), "")
+        self._count_applied(len(entries), [entry.source_ms for entry in entries.values()])
+
+    async def _applied_packed(self, packed: PackedEntries) -> None:
+        if self._quarantine.memory.count(self.index.name):
+            await self._quarantine.supersede(self.index.name, packed.unpack(), self.topic_ids)
+        self._count_applied(len(packed), packed.source_ms)
+
+    def _count_applied(self, count: int, source_ms: Sequence[int]) -> None:
+        if count:
+            self._guard(0, count, "")
         now = self._clock.now()
-        step = max(1, len(entries) // 200)
-        for entry in list(entries.values())[::step]:
-            self._telemetry.observe("freshness_seconds", max(0.0, now - entry.source_ms / 1000), index=self.index.name)
+        for changed_ms in source_ms[:: max(1, count // 200)]:
+            self._telemetry.observe("freshness_seconds", max(0.0, now - changed_ms / 1000), index=self.index.name)
 
     def _guard(self, failed: int, passed: int, example: str) -> None:
         self._quarantine.guard(self.index.name, failed, passed, example)
@@ -331,10 +365,12 @@ class Lane:
                 outcome = part.outcome
                 cause = Cause.of(outcome) if outcome else cause
             pool.update({key: entry for key, entry in failed.items() if key not in newer})
-            newer.update(flush.batch.entries)
+            newer.update(flush.document_ids())
         return Isolation(
-            self.index, pool, cause, submit=self._submit, convict=self._convict, applied=self._applied, guard=self._guard,
+            self.index, pool, cause, submit=self._submit, convict=self._convict, applied=self._applied,
+            guard=self._guard if pool.keys() - self.retrying else _no_guard,
             clock=self._clock, telemetry=self._telemetry,
+            failed_in_a_row=lambda: self._quarantine.failed_in_a_row(self.index.name),
         )  # fmt: skip
 
     async def _isolate(self) -> None:
@@ -415,6 +451,10 @@ class Lane:
             self.buffer = Batch()  # of a newer generation, it would not be read again
 
     def _show_in_flight(self) -> None:
-        self._telemetry.gauge("in_flight_documents", sum(len(flush.batch) for flush in self._flushes), index=self.index.name)
-        self._telemetry.gauge("in_flight_bytes", sum(flush.batch.size for flush in self._flushes), index=self.index.name)
+        self._telemetry.gauge("in_flight_documents", sum(flush.document_count for flush in self._flushes), index=self.index.name)
+        self._telemetry.gauge("in_flight_bytes", sum(flush.size for flush in self._flushes), index=self.index.name)
         self._telemetry.gauge("in_flight_tasks", sum(len(flush.parts) for flush in self._flushes), index=self.index.name)
+
+
+def _no_guard(_failed: int, _passed: int, _example: str) -> None:
+    """What an operator tries again may fail as one: that is no flood out of a bad release."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sync_worker.batch.coalesce import Batch, Entry
+from sync_worker.batch.coalesce import SPAN_OVERHEAD, Batch, Entry
+from sync_worker.batch.packed import PackedEntries
 from sync_worker.change.model import TopicPartition
 from sync_worker.document.projection import Projector
 from sync_worker.ports import AdminSink, Sink, Task, TaskStatus, TaskUid
+
+PACK_FROM_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,7 @@ class Part:
         nonces: of the requests sent for it; more than one after an answer was lost.
         uid: of the accepted task.
         settled: the finished task; awaits applied or failed.
+        packed: its entries, which are no longer in the flush's batch; None while they are.
     """
 
     index: Index
@@ -73,6 +78,7 @@ class Part:
     uid: TaskUid | None = None
     metadata: str | None = None
     accepted_at: float = 0.0
+    packed: PackedEntries | None = None
     settled: asyncio.Future[Task] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def refuse(self, code: str, message: str) -> None:
@@ -92,7 +98,9 @@ class Part:
 class Flush:
     """One batch on its way.
 
-    `company`: it has no parts of its own; an isolation writes its documents together with those of failed flushes.
+    Attributes:
+        company: it has no parts of its own; an isolation writes its documents together with those of failed flushes.
+        sent_bytes: its size when it was sent; a large one is held smaller from then on.
     """
 
     batch: Batch
@@ -100,6 +108,7 @@ class Flush:
     parts: list[Part] = field(default_factory=list)
     clear_part: Part | None = None
     company: bool = False
+    sent_bytes: int = 0
 
     @property
     def finished(self) -> bool:
@@ -108,6 +117,45 @@ class Flush:
     def failed_parts(self) -> list[Part]:
         return [part for part in self.parts if (task := part.outcome) and task.status is not TaskStatus.SUCCEEDED]
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory held, roughly."""
+        return self.batch.size + sum(part.packed.size for part in self.parts if part.packed is not None)
+
+    @property
+    def document_count(self) -> int:
+        return len(self.batch) + sum(len(part.packed) for part in self.parts if part.packed is not None)
+
+    def drop(self, partitions: Collection[TopicPartition]) -> None:
+        """Forget the documents of these partitions."""
+        self.batch.drop(partitions)
+        for part in self.parts:
+            if part.packed is not None:
+                part.packed.drop(partitions)
+
     def entries_of(self, part: Part) -> dict[str, Entry]:
+        if part.packed is not None:
+            return part.packed.unpack()
         entries = self.batch.entries
         return {document_id: entries[document_id] for document_id in part.document_ids if document_id in entries}
+
+    def document_ids(self) -> Iterator[str]:
+        yield from self.batch.entries
+        for part in self.parts:
+            if part.packed is not None:
+                yield from part.packed.document_ids()
+
+    async def pack(self) -> None:
+        """Make a large one that is sent small. What is small already may be wanted at once, and stays as it is."""
+        entries = self.batch.entries
+        if self.batch.size < PACK_FROM_BYTES:
+            return
+        packed = [(part, PackedEntries(self.entries_of(part))) for part in self.parts if part.document_ids]
+        for _, small in packed:
+            await asyncio.to_thread(small.compress)
+        if self.batch.entries is not entries:
+            return  # a partition was lost meanwhile
+        for part, small in packed:
+            part.packed, part.document_ids = small, []
+        spans = self.batch.spans
+        self.batch = Batch(ranges=self.batch.ranges, spans=spans, size=SPAN_OVERHEAD * len(spans))

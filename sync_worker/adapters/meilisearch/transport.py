@@ -26,6 +26,7 @@ Compress = Literal["auto", "gzip", "none"]
 COMPRESS_FROM_BYTES = 10 * 1024
 GZIP_LEVEL = 1
 PIECE_BYTES = 256 * 1024
+TURN_BYTES = 4 * 1024 * 1024
 PAUSE_S = 0.002
 LEAST_S = 1.0
 USER_AGENT = f"sync-worker/{version('sync-worker')}"
@@ -171,7 +172,9 @@ class Upload:
         for start in range(0, size, PIECE_BYTES):
             self.broken_off = start + PIECE_BYTES < size
             yield self._view[start : start + PIECE_BYTES]
-            await asyncio.sleep(self._pause_s)
+            # A turn of the loop is long while records are translated: not one for each piece.
+            if self._pause_s or start % TURN_BYTES == 0:
+                await asyncio.sleep(self._pause_s)
 
 
 def _host(url: str) -> str:

@@ -46,9 +46,25 @@ def test_behind_fills_large_flushes() -> None:
     wait = wait_before_flush(behind, LIMITS)
     assert wait is not None
     assert wait > 0
-    assert wait_before_flush(replace(behind, documents=100), LIMITS) == 0.0
+    assert wait_before_flush(replace(behind, documents=39), LIMITS) != 0.0
+    assert wait_before_flush(replace(behind, documents=40), LIMITS) == 0.0
     assert wait_before_flush(replace(behind, size=10_000), LIMITS) == 0.0
     assert wait_before_flush(replace(behind, idle_s=1.0), LIMITS) == 0.0
+
+
+def test_the_first_flush_of_a_backlog_is_the_largest() -> None:
+    """The server is busy with it until most of the rest is sent, and merges that."""
+    first = replace(ONE, backlog=BEHIND)
+    assert wait_before_flush(replace(first, documents=99), LIMITS) != 0.0
+    assert wait_before_flush(replace(first, documents=100), LIMITS) == 0.0
+
+
+def test_the_tail_of_a_backlog_is_not_left_to_a_batch_of_its_own() -> None:
+    """Much is collected and a little is still to come: one server batch for all of it."""
+    almost = replace(ONE, documents=BEHIND, backlog=1)
+    assert wait_before_flush(almost, Limits()) != 0.0
+    assert wait_before_flush(replace(almost, backlog=0), Limits()) == 0.0
+    assert wait_before_flush(replace(almost, documents=BEHIND - 1), Limits()) == 0.0
 
 
 def test_a_snapshot_collects_what_keeps_the_server_busy() -> None:
