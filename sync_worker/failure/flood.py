@@ -36,6 +36,11 @@ class FloodGuard:
     _failed: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
 
+    @property
+    def in_a_row(self) -> int:
+        """Failures since the last success."""
+        return self._run
+
     def observe(self, failed: int, passed: int, example: str = "") -> None:
         """Call before failures are recorded. Raises OperatorNeeded when they are too many."""
         self._run = 0 if passed else self._run + failed

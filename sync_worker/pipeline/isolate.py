@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 _NAMED_ROUNDS = 3
 _SOLITUDE_ATTEMPTS = 8
 _REPEATS = 2
+_UNPROVEN = 2
+"""Documents in a row that may be blamed on no better proof than that the server still deletes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Isolation:
         convict: records the document as failed, for this cause.
         applied: told of entries that were applied.
         guard: told of suspects and of acquitted documents before anything is recorded; raises on a flood.
+        failed_in_a_row: how many documents of the index failed since one was applied, the present one included.
 
     Attributes:
         needs_company: held because only other documents can show whether these are bad or the server is: put later ones
@@ -80,6 +83,7 @@ class Isolation:
         convict: Callable[[str, Entry, Cause], Awaitable[None]],
         applied: Callable[[Mapping[str, Entry]], Awaitable[None]],
         guard: Callable[[int, int, str], None],
+        failed_in_a_row: Callable[[], int],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -90,6 +94,7 @@ class Isolation:
         self._convict = convict
         self._applied = applied
         self._guard = guard
+        self._failed_in_a_row = failed_in_a_row
         self._clock = clock
         self._telemetry = telemetry
         self._named_rounds = 0
@@ -231,7 +236,8 @@ class Isolation:
     async def _is_to_blame(self, document_id: str, entry: Entry) -> bool:
         """Whether others pass: another document on the live index, or on a scratch index where this one fails.
 
-        That a deletion of nothing passes shows little about documents; it has to do where there can be no scratch index.
+        That a deletion of nothing passes shows little about documents. Where there can be no scratch index it has to do for a
+        document or two; if all fail that come, only another document can show that the index takes any.
         """
         if self._healthy or document_id in self._fails_on_scratch:
             return True
@@ -240,6 +246,8 @@ class Isolation:
                 if place is not None:
                     cause = await self._try_on(*place, [(document_id, entry.line)])
                     return cause is not None and policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
+        if self._failed_in_a_row() > _UNPROVEN:
+            return False
         nothing = Entry(None, entry.partition, entry.offset, entry.source_ms, entry.operation)
         (task,) = await self._submit({f"sync-worker-probe-{uuid4().hex}": nothing})
         return task.status is TaskStatus.SUCCEEDED

@@ -113,6 +113,10 @@ class Quarantine:
         """Count outcomes before failures are recorded. Raises OperatorNeeded when they are a flood."""
         self._guards[index].observe(failed, passed, example)
 
+    def failed_in_a_row(self, index: str) -> int:
+        """Failures of this index since something of it was applied."""
+        return self._guards[index].in_a_row
+
     async def record(self, failures: Sequence[tuple[Failure, Record | None]], *, wanted: Callable[[], bool]) -> None:
         """Record them; returns once dead letters and rows are stored. Safe to repeat.
 

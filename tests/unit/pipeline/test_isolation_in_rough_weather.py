@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from sync_worker.errors import SinkDenied, SinkRejected, SinkUnavailable, SyncWo
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.ports import TaskUid
 from sync_worker.testing.meilisearch.errors import ApiError
+from sync_worker.testing.meilisearch.tasks import Addition
 
 from .world import PLACE, World
 
@@ -221,6 +223,51 @@ async def test_a_disk_that_fills_up_while_isolating_in_place_convicts_nobody(wor
 
     assert await world.failures() == []
     assert list(world.documents()) == ["1"]
+
+
+async def test_without_a_scratch_index_a_server_that_takes_no_document_convicts_two_at_most(world: World) -> None:
+    """Documents come one at a time, each fails with `internal`, deletes pass: from the third on another document has to show
+    that the index takes any, so that a sick server does not dead-letter a quiet stream row by row."""
+
+    def broken(tasks: Sequence[Any]) -> ApiError | None:
+        return ApiError("internal", "internal: broken") if any(isinstance(t.content, Addition) for t in tasks) else None
+
+    world.with_scratch = False
+    worker = await world.start()
+    world.double.core.batch_fault = broken
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+        await world.acknowledged(end)
+    for key in (3, 4):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+        await world.until(worker.pipeline.health.holds, "held")
+    assert [row[0] for row in await world.failures()] == ["1", "2"]
+
+    world.double.core.batch_fault = lambda _tasks: None
+    await world.acknowledged(end)
+    assert set(world.documents()) == {"3", "4"}
+
+
+async def test_without_a_scratch_index_the_third_poison_in_a_row_is_found_once_another_document_passes(world: World) -> None:
+    """One bad document costs one document: what waits for proof is convicted as soon as a later document gives it."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.poison("1", "2", "3")
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+        await world.acknowledged(end)
+    world.change("c", 3, name="x", n=1)
+    await worker.deliver()
+    await world.until(worker.pipeline.health.holds, "held")
+    end = world.change("c", 4, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert set(world.documents()) == {"4"}
+    assert [row[0] for row in await world.failures()] == ["1", "2", "3"]
 
 
 async def test_a_neighbour_that_keeps_sending_poison_convicts_nobody(world: World) -> None:
