@@ -446,6 +446,10 @@ class Intake(Protocol):
         """Take over a chunk; waits while the limits on memory or a hold do not allow it. Raises nothing of a record's."""
         ...
 
+    def idle(self) -> bool:
+        """Nothing is collected, in flight, being prepared, or held: where there is work left, it has to go on by itself."""
+        ...
+
     async def stop(self, *, drain_s: float) -> None:
         """Finish what is in flight for at most `drain_s` seconds, acknowledge what was applied, abandon the rest."""
         ...

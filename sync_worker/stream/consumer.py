@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from aiokafka.errors import ConsumerStoppedError
@@ -77,6 +78,14 @@ class RecordBatchConsumer(driver.Consumer):
     @property
     def thread(self) -> threading.Thread | None:
         return cast("threading.Thread | None", self._thread._thread)
+
+    @property
+    def thread_loop(self) -> asyncio.AbstractEventLoop:
+        return self._thread.thread_loop
+
+    async def in_thread(self, work: Awaitable[Any]) -> Any:
+        """Await something in the consumer's thread."""
+        return await self._thread.run(work)
 
     def _unread(self, partition: TopicPartition) -> int | None:
         if not self.started_reading:

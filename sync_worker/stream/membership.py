@@ -12,6 +12,7 @@ from sync_worker.change.model import TopicPartition
 class _Progress:
     """Offsets of one partition in one generation; each is the next one to be read by whoever takes over there."""
 
+    start: int
     delivered: int
     acknowledged: int | None = None
     committed: int | None = None
@@ -108,7 +109,7 @@ class GroupMembership:
         """Where reading starts in this generation: nothing can be acknowledged before it is known."""
         tenure = self._tenure
         if tenure is not None and tenure.generation == generation:
-            tenure.progress = {partition: _Progress(delivered=offset) for partition, offset in positions.items()}
+            tenure.progress = {partition: _Progress(offset, offset) for partition, offset in positions.items()}
 
     def delivered(self, partition: TopicPartition, generation: int) -> int | None:
         """The next offset that has to be delivered; None once the generation is over."""
@@ -121,6 +122,16 @@ class GroupMembership:
         tenure = self._tenure
         if tenure is not None and tenure.generation == generation and partition in tenure.progress:
             tenure.progress[partition].delivered = next_offset
+
+    def progress(self) -> dict[TopicPartition, tuple[int, int]]:
+        """Of each partition what was delivered, and what of it is acknowledged: next offsets. Empty between generations."""
+        tenure = self._tenure
+        if tenure is None or tenure.leaving:
+            return {}
+        return {
+            partition: (one.delivered, one.start if one.acknowledged is None else one.acknowledged)
+            for partition, one in tenure.progress.items()
+        }
 
     def leave(self) -> None:
         """The group wants the partitions back: from now on nothing is owned. What was applied may still be committed."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from sync_worker.ports import Intake
 from sync_worker.stream.app import StreamApp, build_app
+from sync_worker.stream.blocked import LoopWatch
 from sync_worker.stream.membership import GroupMembership
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.stream.waiting import StreamEndedError, at_most
@@ -21,6 +22,8 @@ _LONGEST_DRAIN_S = 5.0
 _COMMIT_S = 1.5
 _LEAVE_S = 1.0
 _STOP_S = 1.0
+LOOP_LIMIT_S = 45.0
+"""So long the event loop may stand before the process is ended from outside it."""
 
 
 async def run_stream(settings: StreamSettings, intake: Intake, membership: GroupMembership, *, drain_s: float) -> int:
@@ -38,6 +41,8 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = build_app(settings, intake, membership)
+    loop_watch = LoopWatch(limit_s=LOOP_LIMIT_S)
+    loop_watch.start()
     try:
         reason = await _run_until(stop, app)
         if reason is None:
@@ -46,6 +51,7 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
             log.error("stopping because of %r", reason)
         await _shut_down(app, drain_s if reason is None else 0.0)
     finally:
+        loop_watch.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
     if reason is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from sync_worker.stream.app import StreamApp
+from sync_worker.stream.standstill import LOOK_S, Standstill
 from sync_worker.stream.waiting import StreamEndedError
 
 log = logging.getLogger(__name__)
@@ -18,11 +19,14 @@ _REMIND_S = 60.0
 
 async def watch(app: StreamApp) -> BaseException:
     """The reason why the worker can't go on, once there is one."""
-    missing = _MissingTopics(app)
+    missing, standstill = _MissingTopics(app), Standstill(app)
+    looked_at = app.loop.time()
     while True:
         await asyncio.sleep(INTERVAL_S)
         missing.report()
         reason = ended(app)
+        if reason is None and app.loop.time() - looked_at >= LOOK_S:
+            reason, looked_at = await standstill.look(), app.loop.time()
         if reason is not None:
             return reason
 

@@ -25,6 +25,7 @@ from sync_worker.errors import StateUnavailable
 from sync_worker.failure.backoff import backoff
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.operations.indexes import prepare_indexes
+from sync_worker.pipeline.holds import explain
 from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.ports import Clock
@@ -89,7 +90,7 @@ async def _run(config: Config) -> int:
         # Before anything is waited for, so that a worker that waits is seen waiting.
         chain = Chain(config, state, stack, health=pipeline.health)
         await chain.reader.start()
-        stack.callback(asyncio.create_task(chain.canary.run(), name="canary").cancel)
+        pipeline.tasks.spawn("canary", chain.canary.run())
         health = HealthServer(
             pipeline.health,
             chain.canary,
@@ -110,7 +111,10 @@ async def _run(config: Config) -> int:
             await pipeline.wait_for(f"meilisearch:{name}", partial(_make_indexes, config, name, sink))
         stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
         status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
-        return 1 if pipeline.tasks.crash is not None else status
+        if pipeline.tasks.crash is not None:
+            log.critical("the worker ended", cause=explain(pipeline.tasks.crash))
+            return 1
+        return status
 
 
 def _indexes(config: Config, sinks: Mapping[str, MeilisearchSink], scratches: Mapping[str, MeilisearchAdmin]) -> list[Index]:

@@ -133,6 +133,10 @@ class MessageReader:
             except (LogUnavailable, ConfigurationError) as error:
                 self._on_loop(self._told, error.message)
                 self._halt.wait(_AGAIN_S)
+            except Exception as error:
+                # Nobody waits for this thread: whatever it is, it is told, and tried again.
+                self._on_loop(self._told, f"{type(error).__name__}: {error}")
+                self._halt.wait(_AGAIN_S)
             finally:
                 if consumer is not None:
                     consumer.close()

@@ -20,6 +20,7 @@ import importlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ class RecordingIntake:
                 task.add_done_callback(self.late.discard)
             else:
                 self._acknowledge(chunk)
+
+    def idle(self) -> bool:
+        """Waiting for a test is a hold, unless the test is about a pipeline that hangs."""
+        return bool(self.plan.get("hangs_idle")) or not (
+            ("hold" in self.plan and Path(self.plan["hold"]).exists())
+            or ("late_acks" in self.plan and Path(self.plan["late_acks"]).exists())
+            or not self.plan.get("acknowledge", True)
+        )
 
     def _held(self, chunk: Chunk) -> bool:
         topic = self.plan.get("hold_topic", chunk.partition.topic)
@@ -166,6 +175,29 @@ def a_delivery_vanishes(app: StreamApp) -> None:
         return deliveries
 
     reader.read = losing  # type: ignore[method-assign]
+
+
+def reading_stops(app: StreamApp) -> None:
+    """All tasks live; only no answer of the broker holds a record any more."""
+
+    async def nothing() -> Any:
+        await asyncio.sleep(1.0)
+        return ()
+
+    app.batch_consumer.reader.read = nothing  # type: ignore[method-assign]
+
+
+def thread_blocks(app: StreamApp) -> None:
+    _in_thread(app, lambda: time.sleep(3600))
+
+
+def loop_blocks(app: StreamApp) -> None:
+    time.sleep(3600)
+
+
+def pipeline_hangs(app: StreamApp) -> None:
+    """Takes, and never acknowledges; nothing is in flight, nothing held."""
+    app.membership.acknowledge = lambda *_: None  # type: ignore[method-assign]
 
 
 def take_raises(app: StreamApp) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from stream_harness import Group, eventually
 
-QUICK = {"sync_worker.stream.watchdog:_REFUSED_S": 1.0, "sync_worker.stream.watchdog:_RESUMED_S": 2.0}
+QUICK = {
+    "sync_worker.stream.watchdog:_REFUSED_S": 1.0,
+    "sync_worker.stream.watchdog:_RESUMED_S": 2.0,
+    "sync_worker.stream.standstill:STANDING_S": 4.0,
+    "sync_worker.stream.run:LOOP_LIMIT_S": 4.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,10 @@ QUICK = {"sync_worker.stream.watchdog:_REFUSED_S": 1.0, "sync_worker.stream.watc
         ("commits_are_refused", "the group refuses commits although no rebalance is going on"),
         ("a_delivery_vanishes", "expected records from offset"),
         ("take_raises", "a bug of the pipeline"),
+        ("reading_stops", "has not been read on for"),
+        ("thread_blocks", "the consumer's thread has been blocked for"),
+        ("loop_blocks", "its event loop has stood for"),
+        ("pipeline_hangs", "neither in flight nor held"),
     ],
 )
 def test_a_part_that_ends_ends_the_process(group: Group, sabotage: str, reason: str) -> None:

@@ -28,13 +28,15 @@ def test_a_message_says_when_it_was_committed_and_where_it_stands() -> None:
     assert logical_message(record(EVENT)) == wanted
     assert logical_message(record({"schema": {}, "payload": EVENT})) == wanted
     raw = record(EVENT, **{"__debezium.context.runId": b'"run-7"'})
-    assert (found := logical_message(raw)) is not None and found.run_id == "run-7"
+    assert (found := logical_message(raw)) is not None
+    assert found.run_id == "run-7"
 
 
 def test_the_first_message_of_a_connector_has_no_commit_before_it() -> None:
     """Debezium leaves the first part of the sequence null."""
     event = EVENT | {"source": EVENT["source"] | {"sequence": '[null,"5"]', "lsn": 5}}  # type: ignore[operator]
-    assert (found := logical_message(record(event))) is not None and found.order == (0, 5)
+    assert (found := logical_message(record(event))) is not None
+    assert found.order == (0, 5)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +61,5 @@ def test_an_lsn_is_read_as_postgresql_writes_it() -> None:
 @pytest.mark.parametrize("text", ["", "16/", "/1", "x/1", "1/2/3", "123456789/1", "pg"])
 def test_what_is_no_lsn_is_refused(text: str) -> None:
     """Rather than taken for a low position, which would pass at once."""
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"LSN|invalid literal"):
         parse_lsn(text)

@@ -1,0 +1,115 @@
+"""Notices that a worker stands still although it could go on: every task lives, and nothing moves.
+
+What holds is no standstill: a fault of the environment, a question to an operator, a broker that does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition as KafkaPartition
+
+from sync_worker.change.model import TopicPartition
+from sync_worker.stream.waiting import StreamEndedError
+
+if TYPE_CHECKING:
+    from sync_worker.stream.app import StreamApp
+
+STANDING_S = 40.0
+"""With the looks around it, under a minute until the process has ended."""
+
+LOOK_S = 2.0
+_ANSWER_S = 5.0
+
+
+class Standstill:
+    """Looks at one app again and again."""
+
+    def __init__(self, app: StreamApp) -> None:
+        self._app = app
+        self._positions: dict[TopicPartition, int] = {}
+        self._reading_since: dict[TopicPartition, float] = {}
+        self._progress: Mapping[TopicPartition, tuple[int, int]] = {}
+        self._working_since: float | None = None
+        self._turned_at: float | None = None
+
+    async def look(self) -> StreamEndedError | None:
+        """Why the worker has to end; None while it moves, waits for somebody, or has nothing to do."""
+        if not self._app.batch_consumer.started_reading:
+            return None
+        return self._thread() or await self._reading() or self._working()
+
+    def _thread(self) -> StreamEndedError | None:
+        """The consumer's thread has a loop of its own, in which the group is told that this worker lives."""
+        now = self._app.loop.time()
+        if self._turned_at is None:
+            self._turned_at = now
+        self._app.batch_consumer.thread_loop.call_soon_threadsafe(self._turned)
+        if now - self._turned_at < STANDING_S:
+            return None
+        return StreamEndedError(f"the consumer's thread has been blocked for {now - self._turned_at:.0f} s")
+
+    def _turned(self) -> None:
+        self._turned_at = self._app.loop.time()
+
+    async def _reading(self) -> StreamEndedError | None:
+        """A partition with room for records, whose log goes on, and which nobody reads."""
+        consumer = self._app.batch_consumer
+        with_room = self._app.lanes.with_room() if consumer.reading else frozenset()
+        before, self._positions = self._positions, {}
+        for place in with_room:
+            if (position := consumer.reader.position(place)) is not None:
+                self._positions[place] = position
+        standing = [place for place, position in self._positions.items() if before.get(place) == position]
+        ends = await self._ends(standing)
+        now = self._app.loop.time()
+        left = {place: end for place, end in ends.items() if self._positions.get(place, end) < end}
+        self._reading_since = {place: self._reading_since.get(place, now) for place in left}
+        for place, since in self._reading_since.items():
+            if now - since >= STANDING_S:
+                return StreamEndedError(
+                    f"{place.topic}:{place.partition} has not been read on for {now - since:.0f} s: it stands at "
+                    f"{self._positions[place]}, and the log ends at {left[place]}"
+                )
+        return None
+
+    async def _ends(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Ends of what may be read, asked beside the fetches; nothing while the broker does not answer."""
+        if not places:
+            return {}
+        consumer = self._app.batch_consumer
+        asked = asyncio.ensure_future(
+            consumer.in_thread(consumer.reader.consumer.end_offsets([KafkaPartition(*place) for place in places]))
+        )
+        try:
+            done, _ = await asyncio.wait({asked}, timeout=_ANSWER_S)
+            if not done:
+                return {}
+            return {TopicPartition(tp.topic, tp.partition): int(end) for tp, end in asked.result().items()}
+        except (KafkaError, asyncio.CancelledError):
+            if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise
+            return {}
+        finally:
+            asked.cancel()
+
+    def _working(self) -> StreamEndedError | None:
+        """Records that were delivered, of which nothing is in flight, held or acknowledged."""
+        membership, lanes = self._app.membership, self._app.lanes
+        progress = membership.progress()
+        left = {place: delivered - done for place, (delivered, done) in progress.items() if delivered > done}
+        now = self._app.loop.time()
+        busy = not left or not self._app.intake.idle()
+        if busy or progress != self._progress:
+            self._progress, self._working_since = progress, now
+            return None
+        if self._working_since is None or now - self._working_since < STANDING_S:
+            return None
+        place = min(left)
+        return StreamEndedError(
+            f"the pipeline stands still: {left[place]} offsets of {place.topic}:{place.partition} are neither in flight nor "
+            f"held ({lanes.waiting_records(place)} records wait to be taken)"
+        )
