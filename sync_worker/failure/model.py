@@ -20,6 +20,10 @@ class ReasonClass(StrEnum):
     UNKNOWN = "unknown"
 
 
+RECORD_REMOVED = "record_removed"
+"""Code of a failure whose record the log no longer had when it was recorded: its letter is empty, and that is no tombstone."""
+
+
 class FailureStatus(StrEnum):
     """Where failed work stands."""
 

@@ -7,6 +7,7 @@ it superseded before that change is acknowledged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -14,7 +15,7 @@ from sync_worker.batch.coalesce import Entry
 from sync_worker.change.model import Record, StoredRecord, TopicPartition
 from sync_worker.errors import OwnershipLost
 from sync_worker.failure.flood import FloodGuard, FloodLimits
-from sync_worker.failure.model import Failure, PayloadReference
+from sync_worker.failure.model import RECORD_REMOVED, Failure, PayloadReference
 from sync_worker.ports import DeadLetters, Log, State, Telemetry
 
 log = structlog.get_logger(__name__)
@@ -126,17 +127,20 @@ class Quarantine:
         inserts.
         """
         fresh: list[tuple[Failure, Record]] = []
+        rows: list[Failure] = []
         for failure, record in failures:
             known = self.memory.knows(failure.index, failure.document_id, failure.partition, failure.offset)
-            if not known and (failure.index, failure.partition, failure.offset) not in self._lettered:
-                fresh.append((failure, record or await self._read(failure)))
+            if not known:
+                failure, record = (failure, record) if record is not None else await self._read(failure)
+                if (failure.index, failure.partition, failure.offset) not in self._lettered:
+                    fresh.append((failure, record))
+            rows.append(failure)
         self._raise_unless(wanted)
         if fresh:
             references = await self._dead_letters.publish(fresh)
             for (failure, _), reference in zip(fresh, references, strict=True):
                 self._lettered[failure.index, failure.partition, failure.offset] = reference
         self._raise_unless(wanted)
-        rows = [failure for failure, _ in failures]
         places = [(failure.index, failure.partition, failure.offset) for failure in rows]
         await self._state.record_failures(rows, [self._lettered.get(place) for place in places])
         for failure, place in zip(rows, places, strict=True):
@@ -183,10 +187,16 @@ class Quarantine:
         self.memory.forget_before(index, before)
         self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 
-    async def _read(self, failure: Failure) -> Record:
+    async def _read(self, failure: Failure) -> tuple[Failure, Record]:
+        """The failure with its record; where the log no longer has it, with an empty one and words that say so."""
         async for records in self._log.read(failure.partition, failure.offset, failure.offset + 1):
             for record in records:
                 if record.offset == failure.offset:
-                    return record
-        # Compaction took it: a later record of the same key is there, and will supersede this failure.
-        return StoredRecord(failure.partition.topic, failure.partition.partition, failure.offset, failure.source_ms, None, None)
+                    return failure, record
+        place = failure.partition
+        told = (
+            f"{failure.code}: {failure.message} (the log no longer has the record at offset {failure.offset}: retention or "
+            "compaction removed it before it was recorded, so that this letter is empty)"
+        )
+        removed = replace(failure, code=RECORD_REMOVED, message=told[:4096])
+        return removed, StoredRecord(place.topic, place.partition, failure.offset, failure.source_ms, None, None)

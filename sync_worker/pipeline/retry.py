@@ -20,7 +20,7 @@ from sync_worker.batch.coalesce import Entry
 from sync_worker.change.decode import key_of
 from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import RecordError
-from sync_worker.failure.model import FailureStatus
+from sync_worker.failure.model import RECORD_REMOVED, FailureStatus
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.quarantine import Quarantine
@@ -209,6 +209,8 @@ class Retries:
         for retry in retries:
             failure, reference = retry.work.failure, retry.work.reference
             letter = letters.get(reference) if reference is not None else None
+            if letter is not None and letter[0].code == RECORD_REMOVED:
+                continue
             if letter is not None and (letter[0].partition, letter[0].offset) == (failure.partition, failure.offset):
                 records[retry.work.id] = letter[1]
                 continue

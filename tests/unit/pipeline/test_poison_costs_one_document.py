@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
 
 from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.errors import StateUnavailable
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.testing.meilisearch.errors import ApiError
 from sync_worker.testing.meilisearch.faults import Operation, Reject
@@ -149,6 +151,35 @@ async def test_a_document_above_the_payload_limit_is_recorded_and_the_rest_split
 
     assert len(world.documents()) == 20
     assert [row[:2] for row in await world.failures("open")] == [("50", "payload_too_large")]
+
+
+async def test_a_letter_whose_record_is_gone_from_the_log_says_so(world: World) -> None:
+    """Retention took the record before its document was convicted: an empty letter must not pass for a tombstone."""
+    worker = await world.start()
+    world.poison("1")
+    end = world.change("c", 1, name="x", n=1) + 1
+    world.double.pause()
+    await worker.deliver()
+    await world.until(world.tasks, "the write is accepted")
+    world.log.starts[PLACE] = end
+    real, calls = world.state.record_failures, 0
+
+    async def away_once(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StateUnavailable("gone")
+        await real(*args)
+
+    world.state.record_failures = away_once  # type: ignore[method-assign]
+    world.double.resume()
+    await world.acknowledged(end)
+
+    ((failure, record),) = world.dead_letters.letters
+    assert (failure.code, record.value) == ("record_removed", None)
+    assert "internal" in failure.message
+    assert "the log no longer has the record at offset 0" in failure.message
+    assert [row[1] for row in await world.failures("open")] == ["record_removed"]
 
 
 async def test_a_flood_of_failures_holds_instead_of_dead_lettering(world: World) -> None:
