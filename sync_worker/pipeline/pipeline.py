@@ -31,6 +31,7 @@ from sync_worker.pipeline.settle import Settler
 from sync_worker.pipeline.tasks import Tasks
 from sync_worker.pipeline.translate import Translation, Translator
 from sync_worker.pipeline.waiting import happened
+from sync_worker.pipeline.witness import Witness
 from sync_worker.pipeline.write import Writer
 from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
 from sync_worker.progress.bookmark import tail_of
@@ -84,6 +85,7 @@ class Pipeline:
             dead_letters, state, log_port, telemetry=telemetry, flood=flood, indexes=[index.name for index in indexes]
         )
         self._translator = Translator(source, clock)
+        self._witness = Witness(state, log_port, clock)
         self._preparation = Preparation(log_port, state, self._patience, worker=worker, clock=clock)
         self._partitions: dict[TopicPartition, Partition] = {}
         self._settled = {index.topic: asyncio.Event() for index in indexes}
@@ -260,12 +262,20 @@ class Pipeline:
         def wanted() -> bool:
             return not partition.dropped and self.tasks.crash is None
 
+        await self._until_allowed(lanes, partition)
         indexes = [lane.index for lane in lanes]
         translation = await self._patience.persist(
             partition.subject,
             lambda: self._translator.translate(chunk.records, partition.place, partition.topic_id, indexes),
             wanted=wanted,
         )
+        if self._witness.concerns(partition.place, chunk.records, translation):
+            names = [index.name for index in indexes]
+            await self._patience.persist(
+                partition.subject,
+                lambda: self._witness.look(partition.place, partition.topic_id, chunk.records, translation, names),
+                wanted=wanted,
+            )
         if translation.failures:
             await self._record(translation, partition, lanes)
         for lane in lanes:
@@ -288,6 +298,19 @@ class Pipeline:
         span.release()
         self._settled[partition.place.topic].set()
         self._lift_replay_gates(lanes, partition)
+
+    async def _until_allowed(self, lanes: Sequence[Lane], partition: Partition) -> None:
+        """What the watch found may forbid to read on for an index of this table: what would be written may be wrong."""
+        for lane in lanes:
+            name = lane.index.name
+            while (evidence := self.health.holds_index(name)) is not None:
+                problem = needed(FindingKind.KEY_CHANGED, name, evidence)
+                await self._patience.wait_for_operator(name, problem, wanted=lambda: not partition.dropped)
+                await self._patience.persist(name, self.learn_findings, wanted=lambda: not partition.dropped)
+
+    async def learn_findings(self) -> None:
+        """Read the open findings at once, as it is done every few seconds anyway. Raises StateUnavailable."""
+        self.health.learned(await self._state.findings())
 
     def _put(self, lane: Lane, translation: Translation) -> None:
         name, buffer = lane.index.name, lane.buffer
