@@ -32,6 +32,8 @@ GaugeName = Literal[
     "lag_seconds",
     "open_failures",
     "assigned_partitions",
+    "findings",
+    "documents_of_older_declaration",
 ]
 HistogramName = Literal[
     "flush_documents",
@@ -120,6 +122,14 @@ METRICS: Mapping[MetricName, Metric] = {
     ),
     "open_failures": Metric(Kind.GAUGE, "failures", "Failures open now, of the partitions that this worker owns.", ("index",)),
     "assigned_partitions": Metric(Kind.GAUGE, "partitions", "Partitions that this worker owns."),
+    "findings": Metric(Kind.GAUGE, "findings", "Open findings, by kind, as the state database has them.", ("kind",)),
+    "documents_of_older_declaration": Metric(
+        Kind.GAUGE,
+        "documents",
+        "Documents that may have been made with another declaration than today's, at most: all that were in the index when the "
+        "change was noticed, until it is filled again.",
+        ("index",),
+    ),
     "flush_documents": Metric(Kind.HISTOGRAM, "documents", "Documents of one flush.", ("index",), _DOCUMENTS),
     "flush_bytes": Metric(Kind.HISTOGRAM, "bytes", "Bytes of documents of one flush, before compression.", ("index",), _BYTES),
     "flush_seconds": Metric(

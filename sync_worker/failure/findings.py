@@ -36,6 +36,7 @@ class FindingKind(StrEnum):
     CONNECTOR_DOWN = "connector-down"
     CONNECTOR_LOSES = "connector-loses"
     TOPIC_LOSES = "topic-loses"
+    WATCH_BLIND = "watch-blind"
 
 
 class Proof(StrEnum):
@@ -260,6 +261,13 @@ RULES: dict[FindingKind, Rule] = {
         unready=False,
         doubt="changes that an outage keeps from being read",
         remedy="kafka-configs.sh --alter --entity-type topics --entity-name {subject} --add-config {settings}",
+        proof=Proof.GONE,
+    ),
+    FindingKind.WATCH_BLIND: Rule(
+        blocks=False,
+        unready=False,
+        doubt="whatever is lost at {subject} meanwhile: nobody looks",
+        remedy="sync-worker check",
         proof=Proof.GONE,
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sync_worker.change.model import TopicPartition
-from sync_worker.failure.findings import leaves_unready
+from sync_worker.failure.findings import FindingKind, leaves_unready
 from sync_worker.failure.model import Finding
 from sync_worker.pipeline.holds import Hold, Holds
 from sync_worker.pipeline.partition import Partition
@@ -57,6 +57,13 @@ class Health:
 
     def holds(self) -> Sequence[Hold]:
         return self._holds.current()
+
+    def holds_index(self, index: str) -> str | None:
+        """What the watch saw that forbids to read on for this index; None where nothing does."""
+        for finding in self._findings:
+            if finding.subject == index and finding.kind == FindingKind.KEY_CHANGED:
+                return finding.evidence
+        return None
 
     def unready_findings(self) -> Sequence[Finding]:
         return [finding for finding in self._findings if leaves_unready(finding)]

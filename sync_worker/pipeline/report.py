@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import EnvironmentFault
+from sync_worker.failure.findings import FindingKind
+from sync_worker.failure.model import Finding
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.partition import Partition
 from sync_worker.ports import Clock, Membership, State, Telemetry
@@ -54,10 +57,18 @@ class Reporter:
             holds = {hold.subject: hold.cause for hold in self._health.holds()}
             try:
                 await self._state.worker_alive(self._worker_name, list(self._partitions), holds, self.address)
-                self._health.learned(await self._state.findings())
+                findings = await self._state.findings()
+                self._health.learned(findings)
+                self._show_findings(findings)
             except EnvironmentFault as fault:
                 log.warning("heartbeat not stored", cause=fault.message)
             await self._clock.sleep(_ALIVE_S)
+
+    def _show_findings(self, findings: Sequence[Finding]) -> None:
+        # Every kind that this version knows, so that a gauge of one that was cleared falls to 0.
+        counts = {**{kind.value: 0 for kind in FindingKind}, **Counter(finding.kind for finding in findings)}
+        for kind, count in counts.items():
+            self._telemetry.gauge("findings", count, kind=kind)
 
     async def lag(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from sync_worker.errors import DecodeError, ProjectionError, RecordError
 from sync_worker.failure.model import Failure, ReasonClass
 from sync_worker.pipeline.model import Index
 from sync_worker.ports import Clock, Source
+from sync_worker.watch.snapshots import ASKED, LAST_ROWS
 
 _YIELD_EVERY = 1_000
 _CONTRACT_CODES = frozenset({"field_missing", "key_mismatch"})
@@ -28,12 +29,16 @@ class Translation:
         steps: index name → (document id, entry) in offset order; the id is None for a clear.
         failures: one for each index that a bad record concerns.
         snapshot: Debezium's word in the last change: whether a snapshot was running.
+        snapshot_row: offset of the last row that a snapshot read though no signal asked for it; None without one.
+        snapshot_end: offset of the row that Debezium marks as its table's last.
         since_ms: commit time of the first change, milliseconds since 1970.
     """
 
     steps: dict[str, list[tuple[str | None, Entry]]] = field(default_factory=dict)
     failures: list[tuple[Failure, Record]] = field(default_factory=list)
     snapshot: str | None = None
+    snapshot_row: int | None = None
+    snapshot_end: int | None = None
     since_ms: int | None = None
 
 
@@ -105,6 +110,10 @@ class Translator:
         if result.since_ms is None:
             result.since_ms = change.source_ms
         result.snapshot = change.snapshot
+        if change.snapshot is not None and change.snapshot != ASKED:
+            result.snapshot_row = record.offset
+            if change.snapshot in LAST_ROWS:
+                result.snapshot_end = record.offset
         if change.operation is Operation.DELETE and change.table in run.deferrable:
             # The new row of the key may have come before it in the log.
             change.moved = True

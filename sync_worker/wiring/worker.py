@@ -35,6 +35,7 @@ from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.collector import calm_collector
+from sync_worker.wiring.watch import build_watcher
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +110,14 @@ async def _run(config: Config) -> int:
             log.warning("dead letters", problem=problem)
         for name, sink in sinks.items():
             await pipeline.wait_for(f"meilisearch:{name}", partial(_make_indexes, config, name, sink))
+        client = await stack.enter_async_context(build.build_connect(config))
+        watcher = build_watcher(
+            config, client, sinks=sinks, state=state, log_port=build.build_log(config), telemetry=telemetry, clock=clock
+        )
+        # Once before anything is consumed, so that what forbids writing is known; a part that does not answer stops nothing.
+        await watcher.look()
+        await pipeline.wait_for("findings", pipeline.learn_findings)
+        pipeline.tasks.spawn("watch", watcher.run())
         stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
         status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
         if pipeline.tasks.crash is not None:

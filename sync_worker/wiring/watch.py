@@ -1,0 +1,75 @@
+"""The watch with its adapters, for the worker and for `sync-worker check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sync_worker.adapters.debezium.connect import ConnectClient
+from sync_worker.adapters.debezium.continuity import ConnectContinuity
+from sync_worker.adapters.kafka import KafkaTopics
+from sync_worker.adapters.kafka.continuity import KafkaContinuity
+from sync_worker.adapters.source.continuity import PostgresContinuity
+from sync_worker.config import Config
+from sync_worker.document.fingerprint import declaration_fingerprint
+from sync_worker.document.hook import load_hook
+from sync_worker.operations.watch import FillWatch, Watcher, WatchParts
+from sync_worker.ports import Clock, Log, Sink, State, Telemetry
+from sync_worker.watch.facts import Watched, WatchedIndex
+from sync_worker.wiring import build
+
+
+def watched(config: Config) -> Watched:
+    """What of the configuration is to be watched. Hooks were tried when it was read."""
+    section = config.connector
+    return Watched(
+        connector=section.name,
+        slot=section.slot,
+        publication=section.publication,
+        retention_ms=build.retention_ms(section),
+        max_message_bytes=section.max_message_bytes,
+        indexes={
+            name: WatchedIndex(
+                table=index.table,
+                topic=config.topic(index.table),
+                key=index.primary_key,
+                columns=index.columns | set(index.primary_key),
+                declaration=declaration_fingerprint(index, None if index.hook is None else load_hook(index.hook)),
+            )
+            for name, index in config.indexes.items()
+        },
+    )
+
+
+def watch_parts(config: Config, client: ConnectClient, topics: KafkaTopics) -> WatchParts:
+    """PostgreSQL is asked as the connector sees it: the database and the server that the slot belongs to."""
+    section = config.connector
+    dsn = build.secret(config.source.url)
+    return WatchParts(
+        source=PostgresContinuity(dsn, slot=section.slot, publication=section.publication),
+        connector=ConnectContinuity(client, section.name),
+        topics=KafkaContinuity(topics),
+    )
+
+
+def build_watcher(
+    config: Config,
+    client: ConnectClient,
+    *,
+    sinks: Mapping[str, Sink],
+    state: State,
+    log_port: Log,
+    telemetry: Telemetry,
+    clock: Clock,
+) -> Watcher:
+    """Args: `sinks` are by instance."""
+    what = watched(config)
+    fills = FillWatch(
+        what,
+        {name: (sinks[index.meilisearch], index.uid) for name, index in config.indexes.items()},
+        state=state,
+        log_port=log_port,
+        notification_topic=config.notification_topic,
+        telemetry=telemetry,
+        clock=clock,
+    )
+    return Watcher(watch_parts(config, client, build.build_topics(config)), what, state=state, fills=fills, clock=clock)
