@@ -1,0 +1,313 @@
+"""What must hold after every step, and at the end.
+
+The simulated connector writes each event's offset into the row (`at`), so that it can be told which change a document shows.
+A document that was read from the source bears none: then it counts as the newest change of its key that the write covered.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sync_worker.batch.metadata import WriteMetadata, parse_metadata
+from sync_worker.change.model import Record, Row, TopicPartition
+from sync_worker.change.unavailable import PLACEHOLDER
+from sync_worker.failure.model import Failure, FailureStatus
+from sync_worker.testing.meilisearch import tasks as made
+from sync_worker.testing.memory_state import MemoryState
+from sync_worker.testing.simulation import engine
+from sync_worker.testing.simulation.broker import Coordinator
+from sync_worker.testing.simulation.sink import NAMED, POISON, SHY, Server
+from sync_worker.testing.simulation.source import Connector, Source
+
+GOOD, BAD, GONE = "good", "bad", "gone"
+_UNSETTLED = (FailureStatus.OPEN, FailureStatus.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One record of the log.
+
+    Attributes:
+        key: None for a clear.
+        kind: good, bad (no index can take the row), gone, shy, poison or named.
+        whole: it says all; else the row may be read from the source, as it is by then.
+    """
+
+    key: int | None
+    kind: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One index, as far as the checks know it."""
+
+    name: str
+    uid: str
+    table: str
+
+
+def kind_of(row: Row | None) -> str:
+    """What will become of a row's document."""
+    if row is None:
+        return GONE
+    if not isinstance(row["n"], int):
+        return BAD
+    name = str(row["name"])
+    return name if name in (POISON, NAMED, SHY) else GOOD
+
+
+class Checks:
+    """Knows everything that happened in one run. `problem` is the first thing that must not be."""
+
+    def __init__(self, targets: Sequence[Target], source: Source, state: MemoryState, server: Server, group: Coordinator) -> None:
+        self.connector: Connector
+        self.problem = ""
+        self.sometimes: Counter[str] = Counter()
+        self.causes: set[str] = set()
+        self.letters: set[tuple[str, TopicPartition, int]] = set()
+        self.relaxed = False
+        self.ghosts_allowed = False
+        self._targets = targets
+        self._source = source
+        self._state = state
+        self._server = server
+        self._group = group
+        self._log: dict[TopicPartition, dict[int, Told]] = {}
+        self._of_key: dict[tuple[str, int], list[int]] = {}
+        self._clears: dict[str, list[int]] = {}
+        self._shown: dict[tuple[str, int], int] = {}
+        self._late: set[str] = set()
+        self._lost: set[str] = set()
+        self._aged: set[tuple[str, int]] = set()
+
+    def fail(self, what: str) -> None:
+        self.problem = self.problem or what
+
+    # What happened
+
+    def told(self, place: TopicPartition, offset: int, operation: str, key: int | None, row: Row | None) -> None:
+        """The connector appends a record."""
+        table = place.topic.removeprefix("app.")
+        engine.say("log", f"{table}:{place.partition}@{offset}", operation, key, row)
+        log = self._log.setdefault(place, {})
+        whole = operation != "d" if row is None else row["big"] != PLACEHOLDER
+        log[offset] = Told(key, "clear" if operation == "t" else kind_of(row), whole)
+        if key is None:
+            self._clears.setdefault(table, []).append(offset)
+            if self.connector.partitions(table) > 1:
+                # Its place among the partitions is unknown: the finding says so, and a fill mends it.
+                self.causes.add("truncate over partitions")
+                self.forget()
+        else:
+            self._of_key.setdefault((table, key), []).append(offset)
+
+    def lost(self, metadata: str) -> None:
+        """This write's request or answer is lost."""
+        written = parse_metadata(metadata)
+        engine.say("lost", metadata)
+        if written is not None:
+            self._lost.add(written.nonce)
+
+    def registered(self, task: made.Task) -> None:
+        """The server accepted a task."""
+        written = parse_metadata(task.custom_metadata)
+        if written is None:
+            return
+        engine.say("accepted", task.uid, _brief(task), f"(group is at {self._group.generation})")
+        old = written.generation < self._group.generation
+        if old or written.nonce in self._lost:
+            self._late.add(written.nonce)
+            self.sometimes["a zombie's write arrives" if old else "a lost request's write arrives"] += 1
+            if isinstance(task.content, made.Clear):
+                self.causes.add("late clear")
+                self.sometimes["a late clear arrives"] += 1
+
+    def forget(self) -> None:
+        """The server was restored, or the log lost events: nobody is to blame until an operator has filled the index again."""
+        self.relaxed = self.ghosts_allowed = True
+
+    def topic_is_new(self, topic: str) -> None:
+        """Its log starts again from nothing."""
+        table = topic.removeprefix("app.")
+        self._log = {place: log for place, log in self._log.items() if place.topic != topic}
+        self._of_key = {known: offsets for known, offsets in self._of_key.items() if known[0] != table}
+        self._clears.pop(table, None)
+
+    # The index
+
+    def processed(self, tasks: Sequence[made.Task]) -> None:
+        """The server closed a batch."""
+        for task in tasks:
+            engine.say("batch", task.batch_uid, "task", task.uid, task.status, task.error["code"] if task.error else "")
+        self._notice_company(tasks)
+        final: dict[tuple[str, int], tuple[int, WriteMetadata]] = {}
+        for task in tasks:
+            written = parse_metadata(task.custom_metadata)
+            target = next((target for target in self._targets if target.uid == task.index_uid), None)
+            if written is None or target is None or task.status != "succeeded":
+                continue
+            for key, offset in self._effect(task, target, written):
+                final[target.uid, key] = (offset, written)
+        for document, (offset, written) in final.items():
+            self._shows(document, offset, written)
+
+    def _effect(self, task: made.Task, target: Target, written: WriteMetadata) -> list[tuple[int, int]]:
+        content = task.content
+        if isinstance(content, made.Clear):
+            low = min(low for low, _ in written.ranges.values())
+            return [(key, low) for uid, key in list(self._shown) if uid == target.uid]
+        if isinstance(content, made.Addition):
+            return [
+                (key, at if isinstance(at := row.get("at"), int) else self._newest(target, key, written))
+                for row in (document.fields for document in content.documents)
+                if isinstance(key := row.get("id"), int)
+            ]
+        if isinstance(content, made.Deletion):
+            return [(int(name), self._newest(target, int(name), written)) for name in content.ids if name.isdigit()]
+        return []
+
+    def _newest(self, target: Target, key: int, written: WriteMetadata) -> int:
+        high = written.ranges.get(self.connector.place(target.table, key), (-1, -1))[1]
+        known = self._of_key.get((target.table, key), []) + self._clears.get(target.table, [])
+        return max((offset for offset in known if offset <= high), default=-1)
+
+    def _shows(self, document: tuple[str, int], offset: int, written: WriteMetadata) -> None:
+        before = self._shown.get(document, -1)
+        self._shown[document] = offset
+        if offset >= before:
+            if document in self._aged:
+                self._aged.discard(document)
+                self.sometimes["an older document heals"] += 1
+            return
+        self._aged.add(document)
+        self.sometimes["an older document is shown"] += 1
+        if written.kind == "clear":
+            # Read again after a restart. It can't be one task with what follows it, so the index is empty for a moment.
+            self.sometimes["a TRUNCATE that was read again empties the index"] += 1
+        elif written.nonce not in self._late and not self.relaxed:
+            self.fail(
+                f"document {document} showed offset {before} and now shows {offset}: {written.worker} wrote it in generation "
+                f"{written.generation}, was not late and lost no answer"
+            )
+
+    def _notice_company(self, tasks: Sequence[made.Task]) -> None:
+        written = [parse_metadata(task.custom_metadata) for task in tasks]
+        failed = any(task.status == "failed" for task in tasks)
+        if len({w.worker for w in written if w is not None}) > 1:
+            self.sometimes["tasks of two workers merge" + (" and fail" if failed else "")] += 1
+        if failed and len(tasks) > 1:
+            self.sometimes["a merged batch fails as a whole"] += 1
+        if failed and tasks[0].index_uid in {target.uid for target in self._targets}:
+            waiting = (task for task in self._server.core.state.tasks.values() if task.status == "enqueued")
+            if any(task.index_uid == tasks[0].index_uid for task in waiting):
+                self.sometimes["a batch fails while later ones wait"] += 1
+
+    # Progress
+
+    def acknowledged(self, place: TopicPartition, next_offset: int) -> None:
+        """A worker hands an offset over for commit (invariant 1)."""
+        engine.say("acknowledged", f"{place.topic}:{place.partition}", next_offset)
+        if self.relaxed:
+            return
+        table = place.topic.removeprefix("app.")
+        for target in self._targets:
+            if target.table == table:
+                self._look_below(place, next_offset, target)
+
+    def _look_below(self, place: TopicPartition, next_offset: int, target: Target) -> None:
+        newest: dict[int, int] = {}
+        for offset, told in self._log.get(place, {}).items():
+            if offset < next_offset and told.key is not None:
+                newest[told.key] = max(offset, newest.get(told.key, -1))
+        for key, offset in newest.items():
+            document = (target.uid, key)
+            clear = max((c for c in self._clears.get(target.table, []) if c < next_offset), default=-1)
+            if self._shown.get(document, -1) >= offset or document in self._aged or clear > offset:
+                continue
+            later = [o for o in self._of_key[target.table, key] if o >= offset]
+            recorded = [o for o in later if self._is_recorded(target, place, o)]
+            if recorded:
+                self.sometimes["a recorded failure is acknowledged"] += 1
+                continue
+            if any(c > offset for c in self._clears.get(target.table, [])) and self._shown.get(document) is None:
+                continue  # superseded by a later clear of the same flush, and never was there
+            self.fail(
+                f"{place.topic}:{place.partition} acknowledged up to {next_offset}, but document {document} shows "
+                f"{self._shown.get(document)} and its change at {offset} is neither applied nor recorded"
+            )
+
+    def _is_recorded(self, target: Target, place: TopicPartition, offset: int) -> bool:
+        letter = (target.name, place, offset) in self.letters
+        rows = [key for key in self._state.failed if key[1:] == (place, offset, target.name)]
+        return letter and bool(rows)
+
+    def dead_lettered(self, failure: Failure, record: Record) -> None:
+        place = (failure.index, failure.partition, failure.offset)
+        engine.say("dead letter", failure.index, failure.document_id, failure.offset, failure.code)
+        if place in self.letters:
+            self.sometimes["a dead letter is sent twice"] += 1
+        self.letters.add(place)
+        told = self._log.get(failure.partition, {}).get(failure.offset)
+        if told is not None and told.kind in (GOOD, GONE, "clear") and told.whole:
+            self.fail(f"innocent: {failure.index} {failure.document_id} at {failure.offset} was dead-lettered: {failure.message}")
+        if record.offset != failure.offset or (record.value is None and not self.relaxed):
+            self.fail(f"the dead letter of {failure.offset} holds record {record.offset} without its value")
+
+    # The end
+
+    def at_the_end(self) -> None:
+        """Every row equals its document or has an open failure that is its newest change; no ghost."""
+        for target in self._targets:
+            rows = self._source.tables[target.table]
+            index = self._server.core.state.indexes[target.uid]
+            documents: dict[str, Mapping[str, Any]] = {name: stored.fields for name, stored in index.documents.items()}
+            for key in {int(name) for name in documents if name.isdigit()} | rows.keys() | self._known(target.table):
+                self._look_at_row(target, key, rows.get(key), documents.get(str(key)))
+
+    def _known(self, table: str) -> set[int]:
+        return {key for known, key in self._of_key if known == table}
+
+    def _look_at_row(self, target: Target, key: int, row: Row | None, document: Mapping[str, Any] | None) -> None:
+        place = self.connector.place(target.table, key)
+        newest = max(self._of_key.get((target.table, key), [-1]))
+        open_at = [
+            failure_key[2]
+            for failure_key, failed in self._state.failed.items()
+            if failed.failure.index == target.name
+            and failed.failure.document_id == str(key)
+            and failed.failure.partition == place
+            and failed.status in _UNSETTLED
+        ]
+        kind = kind_of(row)
+        who = f"{target.name} {key}"
+        if kind == GONE:
+            if document is not None and not self.ghosts_allowed:
+                self.fail(f"ghost: {who} shows {dict(document)}, its row is gone (newest change {newest})")
+            elif open_at and not self.relaxed:
+                self.fail(f"{who}: its row is gone, and failures at {open_at} are open (newest change {newest})")
+            return
+        assert row is not None
+        equal = document is not None and all(document.get(column) == value for column, value in row.items())
+        if kind == GOOD or (kind == SHY and not open_at):
+            if not equal:
+                self.fail(f"{who} shows {document and dict(document)}, its row is {row} (newest change {newest}, open {open_at})")
+            elif open_at:
+                self.fail(f"{who} equals its row, and failures at {open_at} are open (newest change {newest})")
+        elif newest not in open_at:
+            self.fail(f"{who}: its newest change {newest} is {kind}, and open failures are at {open_at}")
+
+
+def _brief(task: made.Task) -> str:
+    """What a task does, in a line."""
+    written, content = parse_metadata(task.custom_metadata), task.content
+    what: object = "clear"
+    if isinstance(content, made.Addition):
+        what = {document.fields.get("id"): document.fields.get("at") for document in content.documents}
+    elif isinstance(content, made.Deletion):
+        what = f"delete {content.ids}"
+    origin = f"{written.worker} gen {written.generation} {[*written.ranges.values()]} {written.nonce[:4]}" if written else ""
+    return f"{task.index_uid} {what} {origin}"
