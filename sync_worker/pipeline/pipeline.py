@@ -217,12 +217,12 @@ class Pipeline:
         except OwnershipLost:
             return
 
-    async def stop(self, *, drain_s: float) -> None:
-        self._stopping = True
     def idle(self) -> bool:
         quiet = all(lane.quiet for lane in self._lanes.values()) and not self._holds.current()
         return quiet and all(partition.ready.is_set() for partition in self._partitions.values())
 
+    async def stop(self, *, drain_s: float) -> None:
+        self._stopping = True
         deadline = self._clock.monotonic() + drain_s
         while self._clock.monotonic() < deadline and not all(lane.drained for lane in self._lanes.values()):
             if self.tasks.crash is not None or self._holds.current():

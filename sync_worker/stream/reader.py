@@ -109,14 +109,14 @@ class PartitionReader:
             return None
         return max(0, int(state.lso) - int(state.position))
 
-    def _state(self, partition: TopicPartition) -> Any:
-        subscription = self._subscription.subscription
-        if subscription is None or subscription.assignment is None:
     def position(self, partition: TopicPartition) -> int | None:
         """The offset that is read next; None while the partition is not assigned or not positioned."""
         state = self._state(partition)
         return int(state.position) if state is not None and state.has_valid_position else None
 
+    def _state(self, partition: TopicPartition) -> Any:
+        subscription = self._subscription.subscription
+        if subscription is None or subscription.assignment is None:
             return None
         return subscription.assignment.state_value(KafkaPartition(*partition))
 
