@@ -13,7 +13,7 @@ STILL_AT_IT := (while sleep 10 2>/dev/null; do echo "  still at it after $$SECON
 COMPOSE_CHECK := POSTGRES_PASSWORD=checked MEILI_MASTER_KEY=checked $(BIN)/docker-compose -f docker-compose.yml config --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down status demo test unit bench lint format jars
+.PHONY: help venv up down status demo test unit torture bench lint format jars
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test: $(INSTALLED) ## Run all tests: unit tests on every Python here, then every
 
 unit: $(INSTALLED) ## Run the unit tests; they need nothing and take about a minute
 	@$(BIN)/pytest -q tests/unit
+
+torture: $(INSTALLED) ## Write at random while every part is killed and stalled, then compare both sides (MINUTES=5 SEED=1)
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m sync_worker.testing.torture
 
 bench: $(INSTALLED) ## Measure against the parts underneath; writes .local/bench.json
 	@$(BIN)/python -m benchmarks
