@@ -125,7 +125,7 @@ class Topics:
 
     async def topics(self, names: Collection[str]) -> Mapping[str, TopicFacts]:
         found = await self._topics.describe(names)
-        return {name: TopicFacts(facts.partitions, facts.cleanup_policy) for name, facts in found.items()}
+        return {name: TopicFacts(facts.partitions) for name, facts in found.items()}
 
     async def dead_letter_problems(self) -> Sequence[str]:
         return await self._dead_letters.problems()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from sync_worker.adapters.debezium.connect import ConnectClient
@@ -12,7 +13,9 @@ from sync_worker.adapters.source.continuity import PostgresContinuity
 from sync_worker.config import Config
 from sync_worker.document.fingerprint import declaration_fingerprint
 from sync_worker.document.hook import load_hook
-from sync_worker.operations.watch import FillWatch, Watcher, WatchParts
+from sync_worker.operations.check.report import Check
+from sync_worker.operations.check.watch import check_positions
+from sync_worker.operations.watch import Comparison, FillWatch, Watcher, WatchParts, compare
 from sync_worker.ports import Clock, Log, Sink, State, Telemetry
 from sync_worker.watch.facts import Watched, WatchedIndex
 from sync_worker.wiring import build
@@ -41,7 +44,7 @@ def watched(config: Config) -> Watched:
 
 
 def watch_parts(config: Config, client: ConnectClient, topics: KafkaTopics) -> WatchParts:
-    """PostgreSQL is asked as the connector sees it: the database and the server that the slot belongs to."""
+    """The one place that says whom the watch asks."""
     section = config.connector
     dsn = build.secret(config.source.url)
     return WatchParts(
@@ -73,3 +76,20 @@ def build_watcher(
         clock=clock,
     )
     return Watcher(watch_parts(config, client, build.build_topics(config)), what, state=state, fills=fills, clock=clock)
+
+
+class ChainWatch:
+    """`operations.check.watch.WatchFacts`: opens the state database for each answer."""
+
+    def __init__(self, config: Config, client: ConnectClient, topics: KafkaTopics) -> None:
+        self._config = config
+        self._parts = watch_parts(config, client, topics)
+
+    async def comparison(self) -> Comparison:
+        async with build.opened_state(self._config) as state:
+            recorded = await state.recorded_facts()
+        return await compare(self._parts, watched(self._config), recorded, now=time.time())
+
+    async def positions(self) -> list[Check]:
+        async with build.opened_state(self._config) as state:
+            return await check_positions(build.build_log(self._config), state, tuple(self._config.topics))

@@ -14,6 +14,7 @@ from sync_worker.operations.check.report import Check, CheckReport, Verdict, una
 from sync_worker.operations.check.sinks import check_sink
 from sync_worker.operations.check.tables import check_source
 from sync_worker.operations.check.topics import check_topics
+from sync_worker.operations.check.watch import WatchFacts, check_watch
 
 __all__ = ["Check", "CheckReport", "Parts", "Verdict", "check"]
 
@@ -33,6 +34,7 @@ class Parts:
     connect: ConnectFacts
     sinks: Mapping[str, SinkFacts]
     state: StateFacts
+    watch: WatchFacts
     render: Callable[[], Mapping[str, str]]
     connector_name: str
     topics: Collection[str]
@@ -58,6 +60,8 @@ async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckRepor
             for instance, sink in parts.sinks.items()
         ),
         ("state", "database", _check_state(parts.state)),
+        ("watch", "continuity", check_watch(parts.watch)),
+        ("watch", "positions", parts.watch.positions()),
     ]
     answers = await asyncio.gather(*(_answered(*area) for area in areas))
     return CheckReport(tuple(one for answer in answers for one in answer))

@@ -47,10 +47,9 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """One topic, by its effective configuration."""
+    """One topic."""
 
     partitions: int
-    cleanup_policy: str
 
 
 class SourceFacts(Protocol):

@@ -22,7 +22,7 @@ class Check:
     """One thing that was looked at.
 
     Attributes:
-        area: `source`, `kafka`, `connector`, `meilisearch` or `state`; `configuration` where it could not even be read.
+        area: `source`, `kafka`, `connector`, `meilisearch`, `state` or `watch`; `configuration` where it could not even be read.
         subject: the table, topic, index or instance.
         remedy: what to do; empty where nothing needs doing.
         answered: False where the part could not be asked, so that the verdict is not about the configuration.

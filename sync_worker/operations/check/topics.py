@@ -37,15 +37,7 @@ async def check_topics(log: LogFacts, topics: Collection[str], *, dead_letter_to
 
 
 def data_topic_problems(name: str, topic: TopicFacts) -> Iterator[Check]:
-    """What of a data topic would lose or misplace a change."""
-    if "compact" in topic.cleanup_policy:
-        yield Check(
-            AREA,
-            name,
-            Verdict.ERROR,
-            f"cleanup.policy is {topic.cleanup_policy}: compaction removes deletes that an outage kept from being read",
-            f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=delete",
-        )
+    """What of a data topic would misplace a change. What would lose one, the watch looks for."""
     if topic.partitions > 1:
         yield Check(
             AREA,

@@ -11,10 +11,15 @@ import pytest
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.value import FieldType
 from sync_worker.errors import ConfigurationError, LogUnavailable, SinkDenied, SinkUnavailable, SourceUnavailable, SyncWorkerError
+from sync_worker.failure.findings import FindingKind
 from sync_worker.operations.check import Check, CheckReport, Parts, Verdict, check
 from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFacts
 from sync_worker.operations.connector import ConnectorState, TaskState
+from sync_worker.operations.watch import Comparison
 from sync_worker.ports import IndexIdentity
+from sync_worker.watch.facts import TopicSeen, Watched
+from sync_worker.watch.look import Look, Noticed
+from sync_worker.watch.topics import look_at_topics
 
 CITIES = IndexDeclaration.model_validate(
     {
@@ -26,7 +31,7 @@ CITIES = IndexDeclaration.model_validate(
 )
 TABLE = TableFacts(("id",), ("id", "name", "internal_note"))
 RUNNING = ConnectorState("RUNNING", "w", "", (TaskState(0, "RUNNING", "w", ""),))
-GOOD_TOPIC = TopicFacts(1, "delete")
+GOOD_TOPIC = TopicFacts(1)
 
 
 @dataclass
@@ -49,6 +54,14 @@ class World:
     used_columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     max_payload_bytes: int = 50_000_000
+    looks: list[Look] = field(default_factory=list)
+    held: list[Check] = field(default_factory=list)
+
+    async def comparison(self) -> Comparison:
+        return Comparison(tuple(self.looks), {}, None)
+
+    async def positions(self) -> list[Check]:
+        return self.held
 
     async def table(self, table: str) -> TableFacts | None:
         return self.tables.get(table)
@@ -124,6 +137,7 @@ async def checked(world: World, *indexes: IndexDeclaration, wrong: str = "") -> 
         connect=Connect(world),
         sinks={"default": world},
         state=Database(),
+        watch=world,
         render=render,
         connector_name="shop",
         topics=["shop.public.cities"],
@@ -141,7 +155,7 @@ async def test_a_healthy_chain_has_nothing_to_say() -> None:
     report = await checked(World())
     assert wrong_lines(report) == []
     assert report.ok
-    assert {one.area for one in report.checks} == {"source", "kafka", "connector", "meilisearch", "state"}
+    assert {one.area for one in report.checks} == {"source", "kafka", "connector", "meilisearch", "state", "watch"}
 
 
 def broken_source(world: World) -> None:
@@ -169,7 +183,21 @@ def lost_omitted_column(world: World) -> None:
 
 
 def compacted(world: World) -> None:
-    world.found_topics["shop.public.cities"] = replace(GOOD_TOPIC, cleanup_policy="compact,delete")
+    seen = TopicSeen("id", 1, "compact,delete", retention_ms=-1, retention_bytes=-1, max_message_bytes=1)
+    watched = Watched("shop", "shop", "shop", retention_ms=1, max_message_bytes=1, indexes={})
+    world.looks.append(look_at_topics({"shop.public.cities": seen}, watched))
+
+
+def dropped_slot(world: World) -> None:
+    world.looks.append(Look(noticed=(Noticed(FindingKind.CHANGES_LOST, "cities", "the slot is gone"),)))
+
+
+def changed_columns(world: World) -> None:
+    world.looks.append(Look(noticed=(Noticed(FindingKind.ROWS_CHANGED_UNSEEN, "cities", "n is new"),)))
+
+
+def moved_offset(world: World) -> None:
+    world.held.append(Check("watch", "shop.public.cities:0", Verdict.ERROR, "state-lost: somebody moved it", "move it back"))
 
 
 def many_partitions(world: World) -> None:
@@ -248,6 +276,9 @@ MISTAKES = [
     (new_column, Verdict.WARNING, "neither declared nor omitted, so not indexed: population"),
     (lost_omitted_column, Verdict.ERROR, "`internal_note` is declared"),
     (compacted, Verdict.ERROR, "compaction removes deletes"),
+    (dropped_slot, Verdict.ERROR, "changes-lost: the slot is gone"),
+    (changed_columns, Verdict.WARNING, "rows-changed-unseen: n is new"),
+    (moved_offset, Verdict.ERROR, "state-lost"),
     (many_partitions, Verdict.WARNING, "3 partitions"),
     (no_topic, Verdict.WARNING, "not there yet"),
     (no_dead_letter_topic, Verdict.WARNING, "not there yet"),
