@@ -25,6 +25,7 @@ from sync_worker.operations.config import masked
 from sync_worker.operations.indexes import IndexesReport, prepare_indexes
 from sync_worker.operations.init import InitReport, declared_name, with_declaration
 from sync_worker.wiring import build, facts
+from sync_worker.wiring.watch import ChainWatch
 
 _SOURCE_URL = "SYNC_WORKER_SOURCE__URL"
 
@@ -64,6 +65,7 @@ async def check(config: Config) -> checking.CheckReport:
             connect=facts.Connect(client),
             sinks=sinks,
             state=facts.StateAnswers(config),
+            watch=ChainWatch(config, client, topics),
             render=lambda: render_connector(build.connector_settings(config)),
             connector_name=config.connector.name,
             topics=tuple(config.topics),
