@@ -328,6 +328,18 @@ def a_replaced_log_is_objected_to() -> None:
     put(prepare, "objection", nothing)
 
 
+@guard("protocol 14", f"{_PIPELINE}/test_identity_of_sink_and_log.py::test_an_accepted_log_is_read_from_its_start")
+def an_accepted_log_is_read_from_its_start() -> None:
+    real = prepare.Preparation._position
+
+    async def where_the_group_was(self: Any, partition: Any) -> Any:
+        prepared = await real(self, partition)
+        committed = (await self._log.committed([partition]))[partition]
+        return replace(prepared, next_offset=committed, rewind=False) if prepared.rewind else prepared
+
+    put(prepare.Preparation, "_position", where_the_group_was)
+
+
 @guard("rebalance", "tests/unit/batch/test_what_one_flush_holds.py::test_dropping_a_partition_leaves_the_others")
 def what_was_revoked_is_dropped() -> None:
     put(Batch, "drop", nothing)

@@ -389,6 +389,9 @@ class Pipeline:
         while True:
             try:
                 prepared = await self._patience.persist(partition.subject, prepare, wanted=lambda: not partition.dropped)
+                if prepared.rewind and not partition.dropped:
+                    self._membership.acknowledge(partition.place, partition.generation, prepared.next_offset)
+                    raise StartAgain(f"{partition.subject}: another log, read from its start: starting again")
                 self._open(partition, prepared, lanes)
                 await self._undo_late_writes(partition, prepared, lanes)
                 break

@@ -33,6 +33,8 @@ class Prepared:
     Attributes:
         next_offset: where reading goes on.
         acknowledged: everything below was acknowledged by an earlier owner, whether its commit arrived or not.
+        rewind: another log took the place of ours, an operator knows, and the group's offset lies somewhere in it: the group has
+            to start at `next_offset` instead, or what is below would never be read.
         tail: the last record that an earlier owner acknowledged, and that is still the one there.
         failures: index name → (document id, offset) of open failures.
         records: index name → what is remembered of the physical index from now on.
@@ -43,6 +45,7 @@ class Prepared:
     end_offset: int
     acknowledged: int
     tail: Tail | None = None
+    rewind: bool = False
     failures: dict[str, Sequence[tuple[str | None, int]]] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     records: dict[str, IndexRecord] = field(default_factory=dict)
@@ -92,9 +95,11 @@ class Preparation:
             there = await record_at(self._log, partition, bookmark.tail.offset) if start <= bookmark.tail.offset < end else None
             problem = replaced_in_place(bookmark.tail, there, subject=subject)
         tail = bookmark.tail if bookmark is not None else None
+        another_log = False
         if problem is not None:
             await self.unless_accepted(subject, problem)
             tail = None
+            another_log = problem.kind == FindingKind.LOG_REPLACED
         await self._notice_growth(partition)
         if bookmark is None and committed is None:
             await self._state.audit(
@@ -102,9 +107,12 @@ class Preparation:
             )
             log.info("first start", partition=subject, offset=start)
         # An accepted offset outside the log: the stream reads from the log's start then, and so do we.
-        acknowledged = bookmark.next_offset if bookmark is not None and bookmark.topic_id == topic_id else -1
+        ours = bookmark is not None and bookmark.topic_id == topic_id and not another_log
+        acknowledged = bookmark.next_offset if bookmark is not None and ours else -1
         inside = committed is not None and start <= committed <= end
-        return Prepared(topic_id, committed if committed is not None and inside else start, end, acknowledged, tail)
+        position = committed if committed is not None and inside and not another_log else start
+        rewind = inside and committed != position
+        return Prepared(topic_id, position, end, acknowledged, tail, rewind)
 
     async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
         """The index as it is now, compared with what is remembered of it.

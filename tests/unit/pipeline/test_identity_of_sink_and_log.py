@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+import pytest
+
 from sync_worker.change.model import TopicPartition
+from sync_worker.errors import StartAgain
 from sync_worker.ports import Bookmark
 from sync_worker.progress.bookmark import tail_of
 
@@ -145,8 +149,39 @@ async def test_a_log_replaced_under_its_own_id_holds(world: World) -> None:
     await second.assign(2)
     await held(world, second, "log-replaced")
 
-    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test")
-    await world.until(second.pipeline.health.ready, "the partition is prepared")
+
+@pytest.mark.parametrize("topic_id", ["id-1", "id-2"], ids=["under its own id", "made anew"])
+async def test_an_accepted_log_is_read_from_its_start(world: World, topic_id: str) -> None:
+    """The group's old offset lies somewhere in the new log: whoever accepts the loss of the old one loses nothing of the new."""
+    first = await world.start()
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+        await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    world.log.partitions[PLACE].clear()
+    world.log.ids[PLACE.topic] = topic_id
+    for key in (11, 12, 13):
+        world.change("c", key, name="new", n=1)
+    second = await world.worker("w2")
+    await second.assign(2)
+    await held(world, second, "log-replaced")
+
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
+    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
+    assert isinstance(second.pipeline.tasks.crash, StartAgain)
+    await second.die()
+    world.workers.remove(second)
+    third = await world.worker("w3")
+    await third.assign(3)
+    await third.deliver()
+    await world.acknowledged(3)
+
+    assert {"11", "12", "13"} <= set(world.documents())
+    await third.die()
+    fourth = await world.worker("w4")
+    await fourth.assign(4)
+    await world.until(fourth.pipeline.health.ready, "the next one goes on without a word")
 
 
 async def test_another_key_at_the_last_offset_holds(world: World) -> None:
