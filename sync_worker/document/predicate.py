@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -30,6 +30,24 @@ _Operand = Callable[[Row], Any]
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnName:
+    """A column of the row, as one side of a comparison."""
+
+    name: str
+
+
+Literal = str | Decimal | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two values that have to be of one kind, or the row can't be judged. A column that stands for a condition is beside True."""
+
+    left: ColumnName | Literal
+    right: ColumnName | Literal
+
+
+@dataclass(frozen=True, slots=True)
 class Predicate:
     """A compiled condition.
 
@@ -43,6 +61,7 @@ class Predicate:
 
     sql: str
     columns: frozenset[str]
+    comparisons: tuple[Comparison, ...]
     test: _Test
 
     def __call__(self, row: Row) -> Truth:
@@ -68,7 +87,43 @@ def compile_predicate(sql: str) -> Predicate:
     columns = frozenset(_column_name(column) for column in tree.find_all(exp.Column))
     if not columns:
         raise ValueError("names no column, so it would keep every row or none")
-    return Predicate(sql, columns, _test(tree))
+    test = _test(tree)
+    return Predicate(sql, columns, tuple(_comparisons(tree)), test)
+
+
+def _comparisons(tree: exp.Expr) -> Iterator[Comparison]:
+    for node in tree.walk():
+        pairs: list[tuple[exp.Expr, exp.Expr]] = []
+        match node:
+            case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
+                pairs = [(node.left, node.right)]
+            case exp.In():
+                pairs = [(node.this, item) for item in node.expressions]
+            case exp.Between():
+                pairs = [(node.this, node.args["low"]), (node.this, node.args["high"])]
+            case exp.Like() | exp.ILike():
+                pairs = [(node.this, node.expression)]
+            case exp.Column() if _is_condition(node):
+                pairs = [(node, exp.true())]
+        for left, right in pairs:
+            sides = [_side(left), _side(right)]
+            if sides[0] is not None and sides[1] is not None:
+                yield Comparison(sides[0], sides[1])
+
+
+def _side(node: exp.Expr) -> ColumnName | Literal | None:
+    """None for NULL, which goes with every kind."""
+    node = node.unnest()
+    return ColumnName(_column_name(node)) if isinstance(node, exp.Column) else _literal(node)
+
+
+def _is_condition(column: exp.Column) -> bool:
+    child: exp.Expr = column
+    while isinstance(child.parent, exp.Paren):
+        child = child.parent
+    parent = child.parent
+    truth = isinstance(parent, exp.Is) and isinstance(parent.expression, exp.Boolean)
+    return parent is None or truth or isinstance(parent, exp.And | exp.Or | exp.Not)
 
 
 def _test(node: exp.Expr) -> _Test:

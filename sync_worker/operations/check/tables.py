@@ -9,6 +9,7 @@ from sync_worker.document.problem import suggestion
 from sync_worker.document.value import FieldType
 from sync_worker.operations.check.parts import SourceFacts, TableFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
+from sync_worker.operations.check.where import where_problems
 
 AREA = "source"
 
@@ -58,6 +59,7 @@ def declaration_problems(index: IndexDeclaration, table: TableFacts) -> Iterator
             f"{suggestion(name, table.columns)}{_quotes_hint(index, name)}",
         )
     yield from type_problems(index, table)
+    yield from where_problems(AREA, index, table)
     forgotten = [name for name in table.columns if name not in declared | table.generated]
     if forgotten:
         yield Check(

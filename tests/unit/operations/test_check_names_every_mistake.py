@@ -361,6 +361,49 @@ async def test_the_source_is_asked_about_the_columns_of_all_indexes_of_a_table()
     assert world.used_columns == {"public.cities": {"id", "name", "internal_note", "alias"}}
 
 
+KINDS = {
+    "id": ColumnFacts("bigint", (FieldType.INTEGER,)),
+    "name": ColumnFacts("text", (FieldType.TEXT,), (FieldType.NUMBER,)),
+    "code": ColumnFacts("uuid", (FieldType.TEXT,)),
+    "price": ColumnFacts("numeric(9,2)", (FieldType.NUMBER,)),
+    "active": ColumnFacts("boolean", (FieldType.BOOLEAN,)),
+    "since": ColumnFacts("date", (FieldType.TIMESTAMP,)),
+    "tags": ColumnFacts("text[]", (FieldType.JSON,)),
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "verdict"),
+    [
+        ("name = 'x' AND price > 5 AND active AND NOT (active = FALSE) AND since >= '2024-01-01'", Verdict.OK),
+        ("name IS NULL OR price IS NOT NULL OR active IS TRUE OR name = NULL OR tags = 'x'", Verdict.OK),
+        ("active = 'yes'", Verdict.ERROR),
+        ("1 = active", Verdict.ERROR),
+        ("price = 'free'", Verdict.ERROR),
+        ("price = '5'", Verdict.WARNING),
+        ("name = 5", Verdict.WARNING),
+        ("code = 5", Verdict.ERROR),
+        ("price IN (1, 'x')", Verdict.ERROR),
+        ("since BETWEEN 1 AND 2", Verdict.ERROR),
+        ("price LIKE 'x%'", Verdict.ERROR),
+        ("name AND price > 1", Verdict.ERROR),
+        ("(price) IS TRUE", Verdict.ERROR),
+        ("NOT (name)", Verdict.ERROR),
+        ("active = name", Verdict.ERROR),
+    ],
+)
+async def test_a_condition_that_compares_unlike_kinds_is_named(where: str, verdict: Verdict) -> None:
+    """Every row would be dead-lettered: the check says so before the first one comes."""
+    world = World(tables={"public.cities": TableFacts(("id",), tuple(KINDS), types=KINDS)})
+    fields = {name: {"omit": True} for name in KINDS if name not in ("id", "name")} | {"name": {"type": "text"}}
+    index = IndexDeclaration.model_validate(
+        {"name": "cities", "table": "public.cities", "primary_key": "id", "fields": fields, "where": where}
+    )
+    told = [one for one in (await checked(world, index)).checks if "`where`" in one.message]
+    assert max((one.verdict for one in told), default=Verdict.OK, key=[*Verdict].index) is verdict
+    assert all("column `" in one.message and one.remedy for one in told)
+
+
 @pytest.mark.parametrize(
     ("declared", "column", "verdict", "fits"),
     [
