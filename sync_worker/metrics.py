@@ -19,6 +19,8 @@ CounterName = Literal[
     "superseded",
     "late_writes_found",
     "late_writes_mended",
+    "promises_kept",
+    "promises_broken",
     "replays",
     "retries",
     "isolation_steps",
@@ -103,6 +105,13 @@ METRICS: Mapping[MetricName, Metric] = {
         ("index",),
     ),
     "late_writes_mended": Metric(Kind.COUNTER, "tasks", "Late writes whose effect was undone by a replay.", ("index",)),
+    "promises_kept": Metric(Kind.COUNTER, "changes", "Key changes whose create followed their delete.", ("topic",)),
+    "promises_broken": Metric(
+        Kind.COUNTER,
+        "changes",
+        "Key changes whose create was lost by a restart of the connector; their rows were read from the source.",
+        ("topic",),
+    ),
     "replays": Metric(
         Kind.COUNTER, "replays", "Ranges of a partition that were consumed again to undo a late write.", ("index",)
     ),

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from sync_worker.change.model import TopicPartition
+from sync_worker.change.promise import Watched
 from sync_worker.progress.ledger import Ledger
 
 
@@ -20,6 +21,7 @@ class Partition:
         saved_at: when that was, on the monotonic clock.
         end_offset: the log's end at the assignment: below it, changes that an earlier owner applied may come once more.
         touched: something was written that no offset shows; the bookmark is to be stored though it does not move.
+        promises: key changes whose row was read because their create was not there yet.
         dropped: revoked; nothing of it may be written or acknowledged any more.
     """
 
@@ -34,6 +36,7 @@ class Partition:
     end_offset: int = 0
     touched: bool = False
     dropped: bool = False
+    promises: Watched = field(default_factory=Watched)
 
     @property
     def subject(self) -> str:

@@ -296,8 +296,20 @@ class Pipeline:
                 lane.buffer.add_span(span)
                 lane.arrived()
         span.release()
+        self._count_promises(partition, chunk, translation)
         self._settled[partition.place.topic].set()
         self._lift_replay_gates(lanes, partition)
+
+    def _count_promises(self, partition: Partition, chunk: Chunk, translation: Translation) -> None:
+        kept, broken = partition.promises.look(chunk.records)
+        for promise in translation.promises_read:
+            partition.promises.made(promise)
+        topic = partition.place.topic
+        if kept or translation.promises_kept:
+            self._telemetry.count("promises_kept", kept + translation.promises_kept, topic=topic)
+        if broken:
+            self._telemetry.count("promises_broken", broken, topic=topic)
+            log.warning("key changes lost their create; their rows were read from the source", topic=topic, count=broken)
 
     async def _until_allowed(self, lanes: Sequence[Lane], partition: Partition) -> None:
         """What the watch found may forbid to read on for an index of this table: what would be written may be wrong."""

@@ -10,6 +10,7 @@ from sync_worker.batch.coalesce import Entry
 from sync_worker.change import fill
 from sync_worker.change.decode import decode
 from sync_worker.change.model import Change, Operation, Record, Row, TopicPartition
+from sync_worker.change.promise import Promise, promises
 from sync_worker.document.action import Clear, Write
 from sync_worker.errors import DecodeError, ProjectionError, RecordError
 from sync_worker.failure.model import Failure, ReasonClass
@@ -32,6 +33,8 @@ class Translation:
         snapshot_row: offset of the last row that a snapshot read though no signal asked for it; None without one.
         snapshot_end: offset of the row that Debezium marks as its table's last.
         since_ms: commit time of the first change, milliseconds since 1970.
+        promises_kept: key changes whose create is there.
+        promises_read: those whose create is not, so that the row was read from the source.
     """
 
     steps: dict[str, list[tuple[str | None, Entry]]] = field(default_factory=dict)
@@ -40,6 +43,8 @@ class Translation:
     snapshot_row: int | None = None
     snapshot_end: int | None = None
     since_ms: int | None = None
+    promises_kept: int = 0
+    promises_read: list[Promise] = field(default_factory=list)
 
 
 class _Run:
@@ -86,6 +91,7 @@ class Translator:
                 if (change := self._decoded(record, run)) is not None:
                     decoded.append((record, change))
             await asyncio.sleep(0)
+        decoded = _with_promised_rows(decoded, run.result)
         whole, unreadable = await self._complete([change for _, change in decoded], columns, run.indexes)
         for position, reason in unreadable.items():
             self._fail_everywhere(decoded[position][0], run, reason)
@@ -223,3 +229,14 @@ def reason_of(error: RecordError) -> ReasonClass:
     if isinstance(error, ProjectionError):
         return ReasonClass.CONTRACT if error.code in _CONTRACT_CODES else ReasonClass.PROJECTION
     return ReasonClass.REJECTED
+
+
+def _with_promised_rows(decoded: Sequence[tuple[Record, Change]], result: Translation) -> list[tuple[Record, Change]]:
+    """Behind each delete that promises a row which does not follow: that row, to be read from the source."""
+    result.promises_kept, result.promises_read = promises(decoded)
+    whole = list(decoded)
+    for promise in reversed(result.promises_read):
+        record, gone = decoded[promise.position]
+        asked = Change(Operation.DELETE, gone.table, promise.key, None, None, (), gone.source_ms, gone.snapshot, moved=True)
+        whole.insert(promise.position + 1, (record, asked))
+    return whole

@@ -1,0 +1,137 @@
+"""A restart of the connector between the delete and the create of a key change loses the create (Debezium 3.7.0)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from sync_worker.testing.memory import envelope
+
+from .world import PLACE, TABLE, World
+
+
+class Key:
+    """The records that Debezium writes for one row whose key changes, and the row in the source."""
+
+    def __init__(self, world: World, old: int, new: int, run: str = "run-1", **row: Any) -> None:
+        self.world, self.old, self.new, self.run = world, old, new, run
+        self.row = {"id": new, "name": None, "n": None} | row
+        world.source.tables[TABLE].pop((old,), None)
+        world.source.tables[TABLE][(new,)] = dict(self.row)
+
+    def gone(self) -> None:
+        now = int(time.time() * 1000)
+        headers = [("__debezium.newkey", orjson.dumps({"id": self.new})), self._run]
+        value = envelope(TABLE, "d", before={"id": self.old}, source_ms=now)
+        self.world.log.append(PLACE, orjson.dumps({"id": self.old}), value, timestamp=now, headers=headers)
+        self.world.log.append(PLACE, orjson.dumps({"id": self.old}), None, timestamp=now)
+
+    def come(self) -> None:
+        now = int(time.time() * 1000)
+        headers = [("__debezium.oldkey", orjson.dumps({"id": self.old})), self._run]
+        value = envelope(TABLE, "c", row=self.row, source_ms=now)
+        self.world.log.append(PLACE, orjson.dumps({"id": self.new}), value, timestamp=now, headers=headers)
+
+    @property
+    def _run(self) -> tuple[str, bytes]:
+        return "__debezium.context.runId", self.run.encode()
+
+
+def other(world: World, key: int, run: str) -> None:
+    """A change of another row, written by this run of the connector."""
+    now = int(time.time() * 1000)
+    row = {"id": key, "name": "other", "n": 0}
+    world.source.tables[TABLE][(key,)] = row
+    value = envelope(TABLE, "c", row=row, source_ms=now)
+    headers = [("__debezium.context.runId", run.encode())]
+    world.log.append(PLACE, orjson.dumps({"id": key}), value, timestamp=now, headers=headers)
+
+
+async def test_the_row_is_there_although_its_create_never_comes(world: World) -> None:
+    """And the document of the old key is gone; the numbers tell of it once the connector runs again."""
+    worker = await world.start()
+    world.change("c", 1, name="one", n=1)
+    await worker.deliver()
+    Key(world, 1, 11, name="one", n=1).gone()
+    await worker.deliver()
+    await world.acknowledged(3)
+    assert {key: document["name"] for key, document in world.documents().items()} == {"11": "one"}
+
+    other(world, 5, "run-2")
+    await worker.deliver()
+    await world.acknowledged(4)
+    assert set(world.documents()) == {"11", "5"}
+    assert worker.numbers.total("promises_broken") == 1
+
+
+async def test_a_create_in_the_same_fetch_costs_no_reading(world: World) -> None:
+    """Nearly all come so."""
+    worker = await world.start()
+    world.change("c", 1, name="one", n=1)
+    await worker.deliver()
+    change = Key(world, 1, 11, name="one", n=1)
+    change.gone()
+    change.come()
+    # What the source says about the new key is not asked for: nothing of it reaches the index.
+    world.source.tables[TABLE][(11,)] = change.row | {"name": "newer"}
+    await worker.deliver()
+    await world.acknowledged(4)
+    assert world.documents()["11"]["name"] == "one"
+    assert worker.numbers.total("promises_kept") == 1
+
+
+async def test_a_create_that_comes_with_the_next_fetch_has_the_last_word(world: World) -> None:
+    """The row that was read has its place where the delete has: all that follows in the log is newer."""
+    worker = await world.start()
+    change = Key(world, 1, 11, name="one", n=1)
+    change.gone()
+    await worker.deliver()
+    await world.acknowledged(2)
+    change.come()
+    world.change("u", 11, name="changed", n=2)
+    await worker.deliver()
+    await world.acknowledged(4)
+    assert world.documents()["11"]["name"] == "changed"
+    assert (worker.numbers.total("promises_kept"), worker.numbers.total("promises_broken")) == (1, 0)
+
+
+async def test_a_row_that_is_gone_again_does_not_come_back(world: World) -> None:
+    """The source is asked, not the promise believed."""
+    worker = await world.start()
+    world.change("c", 11, name="older", n=0)
+    await worker.deliver()
+    Key(world, 1, 11, name="one", n=1).gone()
+    del world.source.tables[TABLE][(11,)]
+    await worker.deliver()
+    await world.acknowledged(3)
+    assert world.documents() == {}
+
+
+async def test_a_worker_that_dies_before_its_acknowledgement_leaves_nothing_open(world: World) -> None:
+    """The delete is read again, and with it the row is."""
+    first = await world.start()
+    await world.until(first.pipeline.health.ready, "prepared")
+    Key(world, 1, 11, name="one", n=1).gone()
+    await first.deliver()
+    await first.die()
+    world.workers.remove(first)
+    assert PLACE not in world.log.offsets
+    second = await world.worker("w2")
+    await second.assign(2)
+    await second.deliver()
+    await world.acknowledged(2)
+    assert {key: document["name"] for key, document in world.documents().items()} == {"11": "one"}
+
+
+async def test_a_chain_of_key_changes_that_lost_all_its_creates(world: World) -> None:
+    """1 became 2, and 2 became 3: only the row that is there is shown."""
+    worker = await world.start()
+    world.change("c", 1, name="one", n=1)
+    await worker.deliver()
+    Key(world, 1, 2, name="one", n=1).gone()
+    Key(world, 2, 3, name="one", n=1).gone()
+    await worker.deliver()
+    await world.acknowledged(5)
+    assert {key: document["name"] for key, document in world.documents().items()} == {"3": "one"}
