@@ -11,9 +11,6 @@ from sync_worker.change.model import Change, Operation, Record
 from sync_worker.change.unavailable import split
 from sync_worker.errors import DecodeError
 
-HEARTBEAT_TOPIC_PREFIX = "__debezium-heartbeat"
-"""Debezium's default for `topic.heartbeat.prefix`."""
-
 _OPERATIONS = {operation.value: operation for operation in Operation}
 _MOMENT_LIMIT = 2**53
 """Milliseconds since 1970 that no clock will show: beyond it the moment is a mistake, and databases can't hold it."""
@@ -22,7 +19,7 @@ _REMEDY_CONNECTOR = "Look at the topic's producer: only the connector of this pr
 
 
 def decode(record: Record) -> Change | None:
-    """What the record says happened; None where nothing happened: a tombstone, or a record of a heartbeat topic.
+    """What the record says happened; None where nothing happened: a tombstone.
 
     Reads events with and without Kafka Connect's schema (`schemas.enable`). For a DELETE only the key means anything.
 
@@ -31,7 +28,7 @@ def decode(record: Record) -> Change | None:
             `row_missing`. Messages never hold a value.
     """
     raw = record.value
-    if raw is None or record.topic.startswith(HEARTBEAT_TOPIC_PREFIX):
+    if raw is None:
         return None
     try:
         envelope = orjson.loads(raw)
@@ -48,7 +45,10 @@ def decode(record: Record) -> Change | None:
     source = envelope.get("source")
     if type(source) is not dict:
         raise DecodeError("The value has `op` but no `source` object.", code="not_an_envelope", remedy=_REMEDY_CONNECTOR)
-    operation = _operation(envelope["op"])
+    name = envelope["op"]
+    operation = _OPERATIONS.get(name) if type(name) is str else None
+    if operation is None:
+        raise _unknown_operation()
     milliseconds = source.get("ts_ms")
     if type(milliseconds) is not int or not 0 <= milliseconds < _MOMENT_LIMIT:
         milliseconds = record.timestamp
@@ -97,15 +97,12 @@ def _without_schema(envelope: dict[str, Any]) -> dict[str, Any] | None:
     )
 
 
-def _operation(name: object) -> Operation:
-    operation = _OPERATIONS.get(name) if type(name) is str else None
-    if operation is None:
-        raise DecodeError(
-            "The event's `op` is none of c, u, d, r, t, m.",
-            code="unknown_operation",
-            remedy="A newer Debezium may have added it: compare its version with the supported one (sync-worker check).",
-        )
-    return operation
+def _unknown_operation() -> DecodeError:
+    return DecodeError(
+        "The event's `op` is none of c, u, d, r, t, m.",
+        code="unknown_operation",
+        remedy="A newer Debezium may have added it: compare its version with the supported one (sync-worker check).",
+    )
 
 
 def _table(source: dict[str, Any]) -> str:
@@ -115,6 +112,11 @@ def _table(source: dict[str, Any]) -> str:
         raise DecodeError(
             f"The event's `source` has no {error}.", code="not_an_envelope", remedy="Use Debezium's connector for PostgreSQL."
         ) from error
+
+
+def key_of(record: Record) -> dict[str, Any]:
+    """The row's key columns, from the record's key alone. Raises DecodeError: `null_key`, `malformed_key`."""
+    return _key(record.key)
 
 
 def _key(raw: bytes | None) -> dict[str, Any]:

@@ -19,12 +19,8 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """One Kafka record. aiokafka's ConsumerRecord has this shape, so the hot path converts nothing."""
+    """One record of a partition. What aiokafka's parser makes has this shape, so the hot path converts nothing."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -55,6 +51,9 @@ class StoredRecord:
 
 class Operation(StrEnum):
     """Debezium's `op`, spelled out."""
+
+    # The same value as the enumeration's own, without a call of Python for each look into a set or a dict.
+    __hash__ = str.__hash__
 
     CREATE = "c"
     UPDATE = "u"

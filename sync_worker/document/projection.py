@@ -15,12 +15,22 @@ from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.field import FieldDeclaration
 from sync_worker.document.hook import Document, Hook, call_hook
 from sync_worker.document.ids import encode
-from sync_worker.document.value import CONVERTERS, Converter, FieldType, MisfitError, TooDeepError, latitude, longitude
+from sync_worker.document.value import (
+    AS_THEY_ARE,
+    CONVERTERS,
+    Converter,
+    FieldType,
+    MisfitError,
+    TooDeepError,
+    latitude,
+    longitude,
+)
 from sync_worker.errors import ProjectionError, RefusedDocument
 
 DEFAULT_MAX_DOCUMENT_BYTES = 90 * 1024 * 1024
 
 _MISSING = object()
+_TEXTS = frozenset((str,))
 
 
 class Projector:
@@ -112,9 +122,7 @@ class Projector:
         try:
             if len(key) != len(self._key):
                 raise KeyError
-            if self._single is None:
-                return encode([key[column] for column in self._key])
-            return encode((key[self._single],))
+            return encode([key[column] for column in self._key])
         except KeyError:
             raise ProjectionError(
                 f"The event's key has the columns {', '.join(sorted(key))}; index {self.index} declares {', '.join(self._key)}.",
@@ -130,9 +138,9 @@ class Projector:
         name = ""
         value: Any
         try:
-            for name, column, convert in self._plain:
+            for name, column, as_they_are, convert in self._plain:
                 value = row[column]
-                document[name] = None if value is None else convert(value)
+                document[name] = value if type(value) in as_they_are else convert(value)
         except KeyError:
             raise self._missing(row) from None
         except MisfitError as misfit:
@@ -159,7 +167,10 @@ class Projector:
             document[name] = deepcopy(constant)
         if self._hook is None:
             for name in self._json:
-                refuse.check_value(name, document[name])
+                value = document[name]
+                # orjson, which writes the document, refuses what is no valid text, so a plain list of texts needs no walk.
+                if type(value) is not list or not _TEXTS.issuperset(map(type, value)):
+                    refuse.check_value(name, value)
             return document
         return self._hooked(document, row, key, self._hook)
 
@@ -230,6 +241,6 @@ def _is_plain(field: FieldDeclaration) -> bool:
     return field.type not in (None, FieldType.GEO, FieldType.VECTOR) and not field.is_constant
 
 
-def _plain(name: str, field: FieldDeclaration) -> tuple[str, str, Converter]:
+def _plain(name: str, field: FieldDeclaration) -> tuple[str, str, frozenset[type], Converter]:
     assert field.type is not None
-    return name, field.columns(name)[0], CONVERTERS[field.type]
+    return name, field.columns(name)[0], AS_THEY_ARE[field.type], CONVERTERS[field.type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ _VALID_ID = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _RUST_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
 _CHECKED_BY_SHAPE = frozenset(("_geo", "_vectors"))
 _ABSENT = object()
+_ONLY_TEXTS = frozenset((str,))
 _REMEDY_SOURCE = "Correct the value in the source; its next change brings the document in."
 
 
@@ -106,13 +107,15 @@ def check_value(field: str, value: Any) -> int:
         for container in level:
             if type(container) is dict:
                 names += len(container)
-                for name in container:
-                    if type(name) is not str:
-                        raise _not_json(field)
-                    _check_scalar(field, name)
+                if not _ONLY_TEXTS.issuperset(map(type, container)):
+                    raise _not_json(field)
+                _check_texts(field, container)
                 values = container.values()
             else:
                 values = container
+            if _ONLY_TEXTS.issuperset(map(type, values)):
+                _check_texts(field, values)
+                continue
             for item in values:
                 kind = type(item)
                 if kind is dict or kind is list:
@@ -134,18 +137,22 @@ def too_deep(field: str) -> RefusedDocument:
     )
 
 
+def _check_texts(field: str, texts: Iterable[str]) -> None:
+    try:
+        "\n".join(texts).encode()
+    except UnicodeEncodeError:
+        raise RefusedDocument(
+            f"Field `{field}` holds half of a surrogate pair, which is no valid text.",
+            code="invalid_text",
+            remedy=_REMEDY_SOURCE,
+        ) from None
+
+
 def _check_scalar(field: str, value: Any) -> None:
     kind = type(value)
     if kind is str:
         if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise RefusedDocument(
-                    f"Field `{field}` holds half of a surrogate pair, which is no valid text.",
-                    code="invalid_text",
-                    remedy=_REMEDY_SOURCE,
-                ) from None
+            _check_texts(field, (value,))
     elif kind is float:
         if not math.isfinite(value):
             raise RefusedDocument(

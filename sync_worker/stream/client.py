@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import aiokafka.client
+import aiokafka.consumer.fetcher
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.protocol.metadata import MetadataRequest
 
+from sync_worker.stream.fetched import FetchedRecords
 from sync_worker.stream.settings import StreamSettings, security_arguments
 
 HEARTBEAT_INTERVAL_S = 3.0
@@ -27,6 +29,7 @@ def create_consumer(settings: StreamSettings) -> AIOKafkaConsumer:
     """
     # aiokafka 0.14 lets the broker create every topic that it asks for, with the broker's defaults, and has no setting.
     aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
+    aiokafka.consumer.fetcher.FetchResult = FetchedRecords
     consumer = AIOKafkaConsumer(
         bootstrap_servers=list(settings.bootstrap_servers),
         client_id=settings.client_id,

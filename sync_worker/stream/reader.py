@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from aiokafka.errors import (
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _READ_WAIT_S = 1.0
 _RETRY_S = 0.2
+
+_KEY, _VALUE = attrgetter("key"), attrgetter("value")
 
 
 class PartitionReader:
@@ -260,6 +263,9 @@ def split(
     partition: TopicPartition, generation: int, records: Sequence[Any], start: int, position: int, *, max_bytes: int
 ) -> list[Delivery]:
     """Cut what one fetch gave into chunks of at most `max_bytes`; a larger record is alone in its chunk."""
+    whole = sum(map(len, filter(None, map(_KEY, records)))) + sum(map(len, filter(None, map(_VALUE, records))))
+    if whole <= max_bytes:
+        return [Delivery(Chunk(partition, generation, records, position), start, whole)]
     deliveries: list[Delivery] = []
     begin = size = 0
     for i, record in enumerate(records):

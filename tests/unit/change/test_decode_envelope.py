@@ -52,13 +52,12 @@ def test_of_a_delete_only_the_key_means_anything() -> None:
     "nothing",
     [
         record(None),
-        record({"ts_ms": 1}, {"serverName": "sync"}, topic="__debezium-heartbeat.sync"),
         record({"schema": None, "payload": None}),
     ],
-    ids=["tombstone", "heartbeat", "tombstone-with-schema"],
+    ids=["tombstone", "tombstone-with-schema"],
 )
 def test_nothing_happened(nothing: object) -> None:
-    """Tombstones and heartbeats ask for nothing."""
+    """Tombstones ask for nothing."""
     assert decode(nothing) is None  # type: ignore[arg-type]
 
 
