@@ -50,7 +50,7 @@ def config_schema() -> Mapping[str, Any]:
     return json_schema()
 
 
-async def check(config: Config) -> checking.CheckReport:
+async def check(config: Config, *, timeout_s: float) -> checking.CheckReport:
     async with AsyncExitStack() as stack:
         topics = build.build_topics(config)
         dead_letters = build.build_dead_letters(config)
@@ -71,7 +71,7 @@ async def check(config: Config) -> checking.CheckReport:
             topics=tuple(config.topics),
             dead_letter_topic=config.kafka.dead_letter_topic,
         )
-        return await checking.check(parts, tuple(config.indexes.values()))
+        return await checking.check(parts, tuple(config.indexes.values()), timeout_s=timeout_s)
 
 
 async def apply_connector(config: Config) -> connector.ConnectorApplied:
@@ -139,9 +139,7 @@ async def list_findings(config: Config) -> findings.FindingsReport:
 
 async def clear_finding(config: Config, *, kind: str, subject: str, reason: str, unproven: bool) -> findings.FindingCleared:
     async with build.opened_state(config) as state:
-        return await findings.clear_finding(
-            state, kind=kind, subject=subject, reason=reason, actor=actor(), unproven=unproven
-        )
+        return await findings.clear_finding(state, kind=kind, subject=subject, reason=reason, actor=actor(), unproven=unproven)
 
 
 async def make_keys(config: Config, *, instance: str, admin_key: str) -> keys.KeysReport:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sync_worker.operations.check import Check, CheckReport
 
 
+_CLOSING_S = 10.0
+
+
 def check(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
@@ -24,7 +27,8 @@ def check(
     from sync_worker.wiring import build, verbs
 
     try:
-        report = within(timeout, verbs.check(build.read_config(config)))
+        # The check gives up by itself, part by part, so that what it has found out is told.
+        report = within(timeout + _CLOSING_S, verbs.check(build.read_config(config), timeout_s=timeout))
     except ConfigurationError as error:
         if json:
             print_json({"ok": False, "checks": _unread(config, error)})

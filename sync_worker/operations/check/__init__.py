@@ -41,8 +41,8 @@ class Parts:
     dead_letter_topic: str
 
 
-async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckReport:
-    """Ask all parts at the same time. One that does not answer is an error of its own and stops no other."""
+async def check(parts: Parts, indexes: Sequence[IndexDeclaration], *, timeout_s: float) -> CheckReport:
+    """Ask all parts at the same time. One that does not answer, or not in time, is an error of its own and stops no other."""
     areas: list[tuple[str, str, Coroutine[None, None, list[Check]]]] = [
         ("source", "PostgreSQL", check_source(parts.source, indexes)),
         (
@@ -63,13 +63,19 @@ async def check(parts: Parts, indexes: Sequence[IndexDeclaration]) -> CheckRepor
         ("watch", "continuity", check_watch(parts.watch)),
         ("watch", "positions", parts.watch.positions()),
     ]
-    answers = await asyncio.gather(*(_answered(*area) for area in areas))
+    answers = await asyncio.gather(*(_answered(*area, timeout_s) for area in areas))
     return CheckReport(tuple(one for answer in answers for one in answer))
 
 
-async def _answered(area: str, subject: str, asking: Coroutine[None, None, list[Check]]) -> list[Check]:
+async def _answered(area: str, subject: str, asking: Coroutine[None, None, list[Check]], timeout_s: float) -> list[Check]:
     try:
-        return await asking
+        async with asyncio.timeout(timeout_s):
+            return await asking
+    except TimeoutError:
+        what = f"did not answer within {timeout_s:g} s"
+        return [
+            Check(area, subject, Verdict.ERROR, what, "look whether it hangs, or give it more time: --timeout", answered=False)
+        ]
     except SyncWorkerError as error:
         return [unanswered(area, subject, error)]
 

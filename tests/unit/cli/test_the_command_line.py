@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_findings_clear_needs_a_reason(answers: Answers) -> None:
     answers.to("clear_finding", FindingCleared("sink-lost-memory", "cities", "refilled", "ops"))
     assert run("findings", "clear", "sink-lost-memory", "cities").exit_code == 2
     assert run("findings", "clear", "sink-lost-memory", "cities", "--reason", "refilled").exit_code == 0
-    assert answers.calls == [{"kind": "sink-lost-memory", "subject": "cities", "reason": "refilled"}]
+    assert answers.calls == [{"kind": "sink-lost-memory", "subject": "cities", "reason": "refilled", "unproven": False}]
 
 
 def test_keys_prints_lines_for_the_environment(answers: Answers, tmp_path: Path) -> None:
@@ -216,6 +217,35 @@ def test_check_gives_machines_a_document_for_a_configuration_that_cannot_be_read
     }
     assert any("unknown section" in one["message"] for one in report["checks"])
     assert "unknown section" in done.stderr
+
+
+def test_check_gives_machines_a_document_also_when_nothing_answers_in_time(tmp_path: Path) -> None:
+    """Each part that did not answer within --timeout is named; exit status 1, could not find out."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        config = tmp_path / "sync-worker.toml"
+        config.write_text(
+            f"""
+            kafka.bootstrap_servers = "127.0.0.1:{port}"
+            meilisearch.url = "http://127.0.0.1:{port}"
+            meilisearch.api_key = "key"
+            source.url = "postgresql://u:p@127.0.0.1:{port}/d"
+            connector.url = "http://127.0.0.1:{port}"
+            state.url = "sqlite:///{tmp_path}/state.db"
+            [indexes.cities]
+            table = "public.cities"
+            primary_key = "id"
+            fields = {{ name = "text" }}
+            """,
+            encoding="utf-8",
+        )
+        command = [sys.executable, "-m", "sync_worker", "check", "--json", "--timeout", "1", "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    report = json.loads(done.stdout)
+    unanswered = {one["area"] for one in report["checks"] if not one["answered"]}
+    assert (done.returncode, report["ok"]) == (1, False)
+    assert unanswered >= {"source", "kafka", "connector", "meilisearch"}
+    assert any(one["area"] == "state" and one["answered"] for one in report["checks"])
 
 
 def test_check_under_no_color_has_no_escape_at_all(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -125,7 +126,7 @@ class Database:
         return "SQLite"
 
 
-async def checked(world: World, *indexes: IndexDeclaration, wrong: str = "") -> CheckReport:
+async def checked(world: World, *indexes: IndexDeclaration, wrong: str = "", timeout_s: float = 60) -> CheckReport:
     def render() -> Mapping[str, str]:
         if wrong:
             raise ConfigurationError([wrong])
@@ -143,7 +144,7 @@ async def checked(world: World, *indexes: IndexDeclaration, wrong: str = "") -> 
         topics=["shop.public.cities"],
         dead_letter_topic="dead",
     )
-    return await check(parts, indexes or [CITIES])
+    return await check(parts, indexes or [CITIES], timeout_s=timeout_s)
 
 
 def wrong_lines(report: CheckReport) -> list[tuple[Verdict, str]]:
@@ -333,6 +334,23 @@ async def test_a_part_that_does_not_answer_stops_no_other() -> None:
 async def test_silence_alone_is_told_from_a_mistake() -> None:
     """Exit status 1, could not find out, is not exit status 3, found something wrong."""
     assert (await checked(World(down={"kafka"}))).unanswered_only
+
+
+async def test_a_part_that_hangs_takes_no_other_parts_answer_along() -> None:
+    """What was found out within the time is told, and which part was not."""
+    world = World()
+    lossy_connector(world)
+
+    async def hangs(_table: str) -> TableFacts | None:
+        await asyncio.Event().wait()
+        return None
+
+    world.table = hangs  # type: ignore[method-assign]
+    report = await checked(world, timeout_s=0.05)
+
+    silent = [one for one in report.checks if not one.answered]
+    assert [(one.area, one.message) for one in silent] == [("source", "did not answer within 0.05 s")]
+    assert any("errors.tolerance" in one.message for one in report.checks)
 
 
 async def test_a_connector_that_cannot_be_rendered_is_named_with_what_runs() -> None:
