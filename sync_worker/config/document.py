@@ -67,7 +67,8 @@ A declared column that is absent from the event is `field_missing`, never null.
 | `vector` | a list of numbers, pgvector's text | the list under `_vectors.<embedder>`; null is written explicitly |
 
 A timestamp of `infinity` becomes 253402300799 (the end of the year 9999) and `-infinity` -62135596800 (the start of the year 1),
-so that both sort where they belong. Numbers are never taken for timestamps: which unit they count can't be known.
+so that both sort where they belong. PostgreSQL's other dates outside the years 1 to 9999 (it goes from 4713 BC to 294276) do not
+fit: index such a column as `text`. Numbers are never taken for timestamps: which unit they count can't be known.
 
 ### Ids
 
@@ -81,7 +82,7 @@ reversible, and two keys never get the same id. An integer key stays an integer 
 `where` takes a part of SQL: columns, text, numbers, TRUE, FALSE, NULL, `= <> < <= > >=`, AND, OR, NOT, IS [NOT] NULL/TRUE/FALSE,
 [NOT] IN, [NOT] BETWEEN, [NOT] LIKE, [NOT] ILIKE, with SQL's three-valued logic. Texts compare by code point, as under
 the collation "C"; timestamps are ISO text (`updated >= '2024-05-01T00:00:00Z'`); write numbers without quotes, also for numeric
-columns. What can't be compared sends the row to the dead letters as `where_misfit`.
+columns. What can't be compared sends the row to the dead letters as `where_misfit`; `sync-worker check` names what never can.
 
 ### Hooks
 
