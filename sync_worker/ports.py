@@ -182,6 +182,48 @@ class DeadLetters(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLetter:
+    """One record of the dead-letter topic.
+
+    Attributes:
+        raw: as it lies there.
+        failure, record: what it tells, and the record that failed as it came; None where it is no letter of ours.
+    """
+
+    reference: PayloadReference
+    raw: Record
+    failure: Failure | None
+    record: Record | None
+
+
+class LetterTopic(DeadLetters, Protocol):
+    """The dead-letter topic as a whole, for operators. Raises LogUnavailable."""
+
+    @property
+    def topic(self) -> str: ...
+
+    async def bounds(self) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Log start and end of every partition; empty where the topic does not exist."""
+        ...
+
+    def letters(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[Sequence[FoundLetter]]:
+        """Everything within these bounds, partition by partition, in order, in chunks of bounded size."""
+        ...
+
+    async def copy(self, records: Sequence[Record]) -> Sequence[PayloadReference]:
+        """Write these records of it once more, as they are; their new places, once every delivery is confirmed."""
+        ...
+
+    async def begin_segment(self) -> None:
+        """Have the broker write what comes from now on into new files, so that the old ones can be deleted as a whole."""
+        ...
+
+    async def delete_before(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Take everything below these offsets out of the log."""
+        ...
+
+
 class Source(Protocol):
     """PostgreSQL, read only."""
 

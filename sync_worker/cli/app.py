@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from sync_worker.cli.commands import check, config, connector, findings, indexes, init, keys, run, wait
+from sync_worker.cli.commands import (
+    audit,
+    check,
+    config,
+    connector,
+    dlq,
+    failed,
+    findings,
+    indexes,
+    init,
+    keys,
+    pause,
+    retry,
+    run,
+    wait,
+)
 from sync_worker.cli.console import stdout
 
 app = typer.Typer(
@@ -40,6 +55,13 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)
+app.command("retry")(retry.retry)
+app.command("discard")(retry.discard)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
+app.command("audit")(audit.audit)
+app.add_typer(failed.app, name="failed")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(connector.app, name="connector")
 app.add_typer(indexes.app, name="indexes")
 app.add_typer(findings.app, name="findings")

@@ -56,3 +56,38 @@ def _plain(value: object) -> Any:
     if isinstance(value, frozenset | set):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_report(report: object) -> None:
+    """The report as one JSON document on stdout, with its name and `schema_version`."""
+    # Imported here: most commands print text.
+    from sync_worker.operations.report import as_document
+
+    print_json(as_document(report))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout; into a pipe as wide as it needs, so that nothing is cut off there."""
+    from rich import box
+    from rich.table import Table
+
+    console = stdout()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*row)
+    width = None if console.is_terminal else 2_000
+    console.print(table, width=width)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    stderr().print(text, soft_wrap=True)

@@ -80,3 +80,19 @@ def admin_key(file: Path | None) -> str:
             remedy="set MEILI_MASTER_KEY, or name a file with --admin-key-file",
         )
     return key
+
+
+IndexOption = Annotated[str | None, typer.Option("--index", help="Only of this index, as the configuration names it.")]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(text: str | None) -> float | None:
+    """Seconds of `90s`, `15m`, `2h`, `1d`. Raises typer.BadParameter."""
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    try:
+        return float(number) * _UNITS[unit]
+    except (KeyError, ValueError):
+        raise typer.BadParameter(f"{text!r} is no age: 90s, 15m, 2h, 1d") from None

@@ -60,6 +60,10 @@ class FailureMemory:
     def knows(self, index: str, document_id: str | None, partition: TopicPartition, offset: int) -> bool:
         return document_id is not None and self._open.get(index, {}).get(document_id) == (partition, offset)
 
+    def newest(self, index: str, document_id: str) -> tuple[TopicPartition, int] | None:
+        """Where the newest open failure of this document came from; None where none is open."""
+        return self._open.get(index, {}).get(document_id)
+
     def superseded_by(self, index: str, entries: Mapping[str, Entry]) -> list[str]:
         """Documents with an open failure that is older than the entry that was applied."""
         known = self._open.get(index)
@@ -152,6 +156,13 @@ class Quarantine:
         for index in {failure.index for failure, _ in fresh}:
             _say(index, [failure for failure, _ in fresh if failure.index == index])
         for index in {failure.index for failure in rows}:
+            self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
+
+    def settled(self, index: str, document_id: str, partition: TopicPartition, below: int) -> None:
+        """An open failure of this document was tried again and is closed, with all older ones."""
+        newest = self.memory.newest(index, document_id)
+        if newest is not None and newest[0] == partition and newest[1] < below:
+            self.memory.forget(index, [document_id])
             self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 
     def forget_partition(self, partition: TopicPartition) -> None:

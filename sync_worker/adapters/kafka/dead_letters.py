@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from sync_worker.adapters.kafka.client import made, settings
 from sync_worker.adapters.kafka.fault import Faults
-from sync_worker.adapters.kafka.letter import HEADER_ROOM, to_headers
-from sync_worker.adapters.kafka.letters import LetterReader
+from sync_worker.adapters.kafka.letter import HEADER_ROOM, Headers, to_headers
+from sync_worker.adapters.kafka.letters import MARK, LetterReader
 from sync_worker.adapters.kafka.log import KafkaLog
 from sync_worker.adapters.kafka.topics import KafkaTopics
-from sync_worker.change.model import Record
+from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import LogUnavailable
 from sync_worker.failure.model import Failure, PayloadReference
+from sync_worker.ports import FoundLetter
 
 _POLL_S = 0.2
+_SETTING_S = 1.0
+"""Until every broker has read a changed setting of a topic."""
+
 _BATCH_ROOM = 64 * 1024
 """Bytes that the broker may find in a batch beside the record it holds."""
+
+
+_Message = tuple[bytes | None, bytes | None, Headers]
+"""Key, value, headers."""
 
 
 class KafkaDeadLetters:
@@ -53,7 +61,7 @@ class KafkaDeadLetters:
             "allow.auto.create.topics": False,
         }
         self._topics = KafkaTopics(bootstrap, security)
-        self.reader = LetterReader(KafkaLog(bootstrap, topic, security), topic)
+        self._reader = LetterReader(KafkaLog(bootstrap, topic, security), topic)
         self._producer: Producer | None = made(Producer, self._settings, self._faults)
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dead-letters")
@@ -64,9 +72,14 @@ class KafkaDeadLetters:
         Raises LogUnavailable where one was not confirmed in time. Others of the same call may be in the topic by then, and the
         call repeated writes them again: a letter may be there twice, the row in `failed_work` is not.
         """
+        return await self._deliver(
+            [(record.key, record.value, list(to_headers(failure, record))) for failure, record in failures]
+        )
+
+    async def _deliver(self, messages: Sequence[_Message]) -> Sequence[PayloadReference]:
         async with self._turn:
             loop = asyncio.get_running_loop()
-            delivery = _Delivery(failures)
+            delivery = _Delivery(messages)
             deadline = loop.time() + self._deadline_s
             while not delivery.settled:
                 await loop.run_in_executor(self._thread, self._advance, delivery)
@@ -76,7 +89,40 @@ class KafkaDeadLetters:
 
     async def read(self, references: Collection[PayloadReference]) -> Mapping[PayloadReference, tuple[Failure, Record]]:
         """The letters at these places; those that are gone (erased), or are no letters of ours, are left out."""
-        return await self.reader.read(references)
+        return await self._reader.read(references)
+
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    async def bounds(self) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Log start and end of every partition; empty where the topic does not exist."""
+        return await self._reader.bounds()
+
+    def letters(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[Sequence[FoundLetter]]:
+        """Everything within these bounds, partition by partition, in order, in chunks of bounded size."""
+        return self._reader.letters(bounds)
+
+    async def copy(self, records: Sequence[Record]) -> Sequence[PayloadReference]:
+        """Write these records of it once more, as they are; their new places, once every delivery is confirmed."""
+        return await self._deliver([(record.key, record.value, record.headers) for record in records])
+
+    async def begin_segment(self) -> None:
+        """Have the broker write what comes from now on into new files.
+
+        A broker deletes whole files only, and never the one that it writes to. It begins a new one for a record that comes later
+        than `segment.ms` after the file's first, so that is made a millisecond for as long as one mark is written.
+        """
+        set_before = await self._topics.alter(self._topic, {"segment.ms": "1"})
+        try:
+            await asyncio.sleep(_SETTING_S)
+            await self._deliver([(None, None, [(MARK, b"")])])
+        finally:
+            await self._topics.alter(self._topic, set_before)
+
+    async def delete_before(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Take everything below these offsets out of the log."""
+        await self._topics.delete_before(ends)
 
     def _advance(self, delivery: _Delivery) -> None:
         """Hand over what the producer's queue takes, and wait a moment for confirmations."""
@@ -84,13 +130,9 @@ class KafkaDeadLetters:
             self._producer = made(Producer, self._settings, self._faults)
         try:
             while delivery.waiting:
-                position, (failure, record) = delivery.waiting[0]
+                position, (key, value, headers) = delivery.waiting[0]
                 self._producer.produce(
-                    self._topic,
-                    key=record.key,
-                    value=record.value,
-                    headers=list(to_headers(failure, record)),
-                    on_delivery=delivery.confirmation(position),
+                    self._topic, key=key, value=value, headers=list(headers), on_delivery=delivery.confirmation(position)
                 )
                 delivery.waiting.popleft()
         except BufferError:
@@ -158,11 +200,11 @@ class KafkaDeadLetters:
 class _Delivery:
     """One call's letters on their way. Touched by the producer's thread alone, but for `settled`."""
 
-    def __init__(self, failures: Sequence[tuple[Failure, Record]]) -> None:
-        self.waiting = deque(enumerate(failures))
+    def __init__(self, messages: Sequence[_Message]) -> None:
+        self.waiting = deque(enumerate(messages))
         self.confirmed: dict[int, PayloadReference] = {}
         self.error: KafkaError | None = None
-        self._open = len(failures)
+        self._open = len(messages)
 
     @property
     def settled(self) -> bool:

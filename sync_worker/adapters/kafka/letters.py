@@ -9,8 +9,12 @@ from sync_worker.adapters.kafka.log import KafkaLog
 from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import DecodeError
 from sync_worker.failure.model import Failure, PayloadReference
+from sync_worker.ports import FoundLetter
 
 Letter = tuple[Failure, Record]
+
+MARK = "sync_worker.segment"
+"""The only header of a record that makes the broker begin a new file."""
 
 _GAP = 2_000
 """Records between two letters that are rather read over than reached by another reader."""
@@ -45,13 +49,24 @@ class LetterReader:
         count = (await self._log.partition_counts([self._topic])).get(self._topic, 0)
         return await self._log.bounds([TopicPartition(self._topic, number) for number in range(count)])
 
-    async def letters(
-        self, bounds: Mapping[TopicPartition, tuple[int, int]]
-    ) -> AsyncIterator[Sequence[tuple[PayloadReference, Letter | None]]]:
-        """Everything within these bounds, in order; None for a record that is no letter of ours."""
+    async def letters(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> AsyncIterator[Sequence[FoundLetter]]:
+        """Everything within these bounds, partition by partition, in order. Marks of `begin_segment` are passed over."""
         for place, (start, end) in sorted(bounds.items()):
             async for records in self._log.read(place, start, end):
-                yield [(PayloadReference(place.topic, place.partition, r.offset), _parsed(r)) for r in records]
+                yield [
+                    FoundLetter(PayloadReference(place.topic, place.partition, record.offset), record, *_parts(record))
+                    for record in records
+                    if not _is_mark(record)
+                ]
+
+
+def _parts(record: Record) -> tuple[Failure | None, Record | None]:
+    letter = _parsed(record)
+    return (None, None) if letter is None else letter
+
+
+def _is_mark(record: Record) -> bool:
+    return record.key is None and record.value is None and [name for name, _ in record.headers] == [MARK]
 
 
 def _parsed(record: Record) -> Letter | None:

@@ -7,9 +7,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, TopicCollection
-from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType, TopicDescription  # type: ignore[attr-defined]
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from sync_worker.adapters.kafka.client import ANSWER_S, Administration
+from sync_worker.change.model import TopicPartition
 from sync_worker.errors import LogUnavailable
 
 _LOOK_AGAIN_S = 0.1
@@ -80,6 +90,31 @@ class KafkaTopics:
                 raise LogUnavailable(f"Kafka made the topic {topic}, but no broker shows it after {ANSWER_S:.0f} s")
             await asyncio.sleep(_LOOK_AGAIN_S)
         return topic in made
+
+    async def alter(self, topic: str, settings: Mapping[str, str | None]) -> Mapping[str, str | None]:
+        """Set these, None for the brokers' default; what the topic itself had set before, None where nothing."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        present = await self._admin.ask(
+            lambda client: client.describe_configs([resource], request_timeout=ANSWER_S), "reading the topic's configuration"
+        )
+        (entries,) = present.values()
+        own = {name: entry.value for name, entry in entries.items() if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+        for name, value in settings.items():
+            kind = AlterConfigOpType.SET if value is not None else AlterConfigOpType.DELETE
+            resource.add_incremental_config(ConfigEntry(name, value or "", incremental_operation=kind))
+        await self._admin.ask(
+            lambda client: client.incremental_alter_configs([resource], request_timeout=ANSWER_S), f"changing the topic {topic}"
+        )
+        return {name: own.get(name) for name in settings}
+
+    async def delete_before(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Take everything below these offsets out of the log."""
+        places = [KafkaPartition(place.topic, place.partition, end) for place, end in ends.items()]
+        if places:
+            await self._admin.ask(
+                lambda client: client.delete_records(places, operation_timeout=ANSWER_S, request_timeout=ANSWER_S),
+                "deleting the beginning of a topic",
+            )
 
 
 async def described_topics(admin: Administration, topics: Collection[str]) -> dict[str, TopicDescription]:

@@ -54,9 +54,30 @@ class ActivityTables(Connections):
         async with self._writing() as connection:
             await connection.execute(insert(operations), [entry])
 
-    async def audit_log(self, *, before_id: int | None = None, limit: int = 100) -> Sequence[AuditEntry]:
-        """Newest first; the next page is `before_id` = the last entry's id."""
+    async def audit_log(
+        self,
+        *,
+        verb: str | None = None,
+        actor: str | None = None,
+        subject: str | None = None,
+        since: float | None = None,
+        before_id: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[AuditEntry]:
+        """Newest first; the next page is `before_id` = the last entry's id.
+
+        Args:
+            verb: how it starts. actor, subject: what they hold. since: seconds since 1970.
+        """
         query = select(operations).order_by(operations.c.id.desc()).limit(limit)
+        if verb is not None:
+            query = query.where(operations.c.verb.startswith(verb, autoescape=True))
+        if actor is not None:
+            query = query.where(operations.c.actor.contains(actor, autoescape=True))
+        if subject is not None:
+            query = query.where(operations.c.subject.contains(subject, autoescape=True))
+        if since is not None:
+            query = query.where(operations.c.at >= since)
         if before_id is not None:
             query = query.where(operations.c.id < before_id)
         async with self._reading() as connection:

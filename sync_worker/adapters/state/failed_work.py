@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, case, func, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, bindparam, case, func, literal, or_, select, update
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.schema import failed_work, rebuilt_failures
@@ -88,6 +88,63 @@ class FailedWorkTable(Connections):
                     count += 1
         return count
 
+    async def restored(self, ids: Collection[int]) -> frozenset[int]:
+        """Those of these rows that `restore` made."""
+        query = select(rebuilt_failures.c.failed_work_id).where(rebuilt_failures.c.failed_work_id.in_(sorted(ids)))
+        async with self._reading() as connection:
+            return frozenset((await connection.execute(query)).scalars())
+
+    async def move_letters(self, moved: Mapping[PayloadReference, PayloadReference]) -> None:
+        """Dead letters lie elsewhere now; rows that name none of the old places stay as they are."""
+        if not moved:
+            return
+        statement = (
+            update(failed_work)
+            .where(
+                _row.dlq_partition == bindparam("old_partition"),
+                _row.dlq_offset == bindparam("old_offset"),
+                _row.dlq_topic == bindparam("old_topic"),
+            )
+            .values(
+                dlq_topic=bindparam("new_topic"), dlq_partition=bindparam("new_partition"), dlq_offset=bindparam("new_offset")
+            )
+        )
+        values = [
+            {
+                "old_topic": before.topic,
+                "old_partition": before.partition,
+                "old_offset": before.offset,
+                "new_topic": after.topic,
+                "new_partition": after.partition,
+                "new_offset": after.offset,
+            }
+            for before, after in moved.items()
+        ]
+        async with self._writing() as connection:
+            await connection.execute(statement, values)
+
+    async def erase(self, index: str, document_id: str, reason: str) -> int:
+        """Forget the words and the letters of this document's failures, and discard open ones; how many rows there are.
+
+        What stays tells nothing of the row's content: id, position, code, and when.
+        """
+        unsettled = _row.status.in_(_UNSETTLED)
+        async with self._writing() as connection:
+            result = await connection.execute(
+                update(failed_work)
+                .where(_row.index_name == index, _row.document_id == document_id)
+                .values(
+                    message="[erased]",
+                    dlq_topic=None,
+                    dlq_partition=None,
+                    dlq_offset=None,
+                    status=case((unsettled, FailureStatus.DISCARDED.value), else_=_row.status),
+                    status_reason=case((unsettled, reason), else_=_row.status_reason),
+                    status_changed_at=case((unsettled, self._now()), else_=_row.status_changed_at),
+                )
+            )
+            return result.rowcount
+
     async def open_failures(
         self, index: str, partition: TopicPartition, topic_id: str | None = None
     ) -> Sequence[tuple[str, int]]:
@@ -166,13 +223,14 @@ class FailedWorkTable(Connections):
         ids: Collection[int] | None = None,
         before_id: int | None = None,
         limit: int = 100,
+        oldest_first: bool = False,
     ) -> Sequence[FailedWork]:
         """Rows that fit every given filter, newest first; the next page is `before_id` = the last row's id.
 
         Args:
             failed_before, failed_after: of the first failure, seconds since 1970.
         """
-        query = select(failed_work).order_by(_row.id.desc()).limit(limit)
+        query = select(failed_work).order_by(_row.id if oldest_first else _row.id.desc()).limit(limit)
         equal = {
             _row.index_name: index,
             _row.reason_class: reason_class and reason_class.value,

@@ -1,0 +1,42 @@
+"""The operator's verbs from Python, blocking: see `sync_worker.api`. Not from within a running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from sync_worker import api
+from sync_worker.api import Config as Config
+from sync_worker.api import FailedFilter as FailedFilter
+from sync_worker.api import as_document as as_document
+from sync_worker.api import read_config as read_config
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def blocking(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """The verb as a function that returns when it is done."""
+
+    @wraps(verb)
+    def call(*arguments: P.args, **named: P.kwargs) -> T:
+        return asyncio.run(verb(*arguments, **named))
+
+    return call
+
+
+list_failed = blocking(api.list_failed)
+show_failed = blocking(api.show_failed)
+failed_work_counts = blocking(api.failed_work_counts)
+retry = blocking(api.retry)
+discard = blocking(api.discard)
+pause = blocking(api.pause)
+resume = blocking(api.resume)
+audit_log = blocking(api.audit_log)
+dlq_tail = blocking(api.dlq_tail)
+dlq_rebuild_table = blocking(api.dlq_rebuild_table)
+dlq_export = blocking(api.dlq_export)
+dlq_import = blocking(api.dlq_import)
+dlq_erase = blocking(api.dlq_erase)
