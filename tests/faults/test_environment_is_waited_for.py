@@ -8,28 +8,9 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from chain import Site, Worker, eventually
-from load_site import INDEXES, PAIRS, TABLES
 from psycopg import sql
 
-from sync_worker.testing.stack import Kind, Stack
-
-
-@pytest.fixture(scope="module")
-def shared(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(stack, tmp_path_factory.mktemp("environment"), TABLES, INDEXES, PAIRS)
-    try:
-        yield site.set_up()
-    finally:
-        site.remove()
-
-
-@pytest.fixture
-def site(shared: Site) -> Iterator[Site]:
-    yield shared
-    shared.stop_workers()
-    for part in shared.stack.parts:
-        if part.kind is not Kind.OUTSIDE:
-            part.start()
+from sync_worker.testing.stack import Kind
 
 
 def touch(site: Site) -> None:

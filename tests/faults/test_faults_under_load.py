@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 from chain import Site, eventually
-from load_site import INDEXES, PAIRS, TABLES, load
+from load_site import load
 
-from sync_worker.testing.stack import Kind, Stack
-
-
-@pytest.fixture(scope="module")
-def shared(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    site = Site(stack, tmp_path_factory.mktemp("faults"), TABLES, INDEXES, PAIRS)
-    try:
-        yield site.set_up()
-    finally:
-        site.remove()
-
-
-@pytest.fixture
-def site(shared: Site) -> Iterator[Site]:
-    """The shared one, without a worker."""
-    yield shared
-    shared.stop_workers()
-    for part in shared.stack.parts:
-        if part.kind is not Kind.OUTSIDE:
-            part.start()
+from sync_worker.testing.stack import Kind
 
 
 def test_a_worker_that_is_killed_again_and_again_loses_nothing(site: Site) -> None:
