@@ -60,5 +60,8 @@ def _notice(record: Record) -> dict[str, Any]:
 
 
 def unasked(offset: int, partition: int, topic_id: str, *, known_id: str, ends: Mapping[int, int]) -> bool:
-    """Whether a snapshot's row at this offset comes after a complete fill that ended at `ends`: nobody asked for it."""
-    return topic_id == known_id and partition in ends and offset >= ends[partition]
+    """Whether a snapshot's row at this offset comes after a complete fill that ended at `ends`: nobody asked for it.
+
+    A topic that was made anew, or a partition that was added, came after it as a whole.
+    """
+    return topic_id != known_id or partition not in ends or offset >= ends[partition]

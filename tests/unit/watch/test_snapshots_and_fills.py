@@ -59,7 +59,7 @@ def test_what_is_no_notification_is_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("offset", "partition", "topic_id", "expected"),
-    [(9, 0, "id-1", False), (10, 0, "id-1", True), (10, 1, "id-1", False), (9, 0, "id-2", False)],
+    [(9, 0, "id-1", False), (10, 0, "id-1", True), (0, 1, "id-1", True), (9, 0, "id-2", True)],
 )
 def test_a_row_behind_the_fill_was_not_asked_for(offset: int, partition: int, topic_id: str, expected: bool) -> None:
     """What is read again after a restart lies before the fill's end."""
