@@ -336,6 +336,39 @@ class PauseConfirmation:
     confirmed_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class MovedRow:
+    """A row whose key moved to another partition: the owner of `place` reads it anew.
+
+    Attributes:
+        key: the new one.
+        topic_id: of the topic when the delete of the old key was read.
+        origin, offset: where that delete is.
+    """
+
+    place: TopicPartition
+    key: Mapping[str, Any]
+    topic_id: str
+    origin: TopicPartition
+    offset: int
+
+
+class MovedKeys(Protocol):
+    """Requests between the workers of one topic, in the state database. Raises StateUnavailable."""
+
+    async def ask_for_moved_rows(self, rows: Sequence[MovedRow]) -> None:
+        """Store them; one that is there already (same place and key) is replaced."""
+        ...
+
+    async def moved_rows(self, places: Collection[TopicPartition]) -> Sequence[MovedRow]:
+        """Those that are asked for in these partitions."""
+        ...
+
+    async def forget_moved_row(self, row: MovedRow) -> None:
+        """It was read and is applied; a newer request for the same key stays."""
+        ...
+
+
 class Requests(Protocol):
     """What operators ask of the workers, in the state database. Raises StateUnavailable."""
 
@@ -364,7 +397,7 @@ class Requests(Protocol):
         ...
 
 
-class State(Requests, Protocol):
+class State(Requests, MovedKeys, Protocol):
     """The state database. Raises StateUnavailable. Every write is one transaction and may be repeated."""
 
     async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]: ...

@@ -22,6 +22,8 @@ from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.keeper import Keeper, subject_of
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.model import Index, WorkerIdentity
+from sync_worker.pipeline.moved import LOOK_S as MOVED_ROWS_S
+from sync_worker.pipeline.moved import MovedRows, requests
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
@@ -134,6 +136,9 @@ class Pipeline:
             patience=self._patience,
             clock=clock,
         )
+        self._moved_rows = MovedRows(
+            self._lanes, self._partitions, state=state, source=source, quarantine=self._quarantine, clock=clock
+        )
         self._stopping = False
 
     def _lane(self, index: Index, worker: WorkerIdentity, limits: Limits) -> Lane:
@@ -180,6 +185,7 @@ class Pipeline:
         for topic in self._keepers:
             self.tasks.spawn(f"keeper {topic}", self._keep(topic))
         self.tasks.spawn("operators' requests", self._control.run())
+        self.tasks.spawn("rows of moved keys", self._read_moved_rows())
         self.tasks.spawn("heartbeat", self.reporter.heartbeat())
         self.tasks.spawn("lag", self.reporter.lag())
 
@@ -276,6 +282,9 @@ class Pipeline:
                 lambda: self._witness.look(partition.place, partition.topic_id, chunk.records, translation, names),
                 wanted=wanted,
             )
+        if translation.promises_elsewhere:
+            asked = requests(translation.promises_elsewhere, partition.place, partition.topic_id)
+            await self._patience.persist(partition.subject, lambda: self._state.ask_for_moved_rows(asked), wanted=wanted)
         if translation.failures:
             await self._record(translation, partition, lanes)
         for lane in lanes:
@@ -299,6 +308,12 @@ class Pipeline:
         self._count_promises(partition, chunk, translation)
         self._settled[partition.place.topic].set()
         self._lift_replay_gates(lanes, partition)
+
+    async def _read_moved_rows(self) -> None:
+        while True:
+            several = {topic for topic, count in self._translator.partition_counts.items() if count > 1}
+            await self._patience.persist("rows of moved keys", lambda: self._moved_rows.round(several), wanted=lambda: True)  # noqa: B023
+            await self._clock.sleep(MOVED_ROWS_S)
 
     def _count_promises(self, partition: Partition, chunk: Chunk, translation: Translation) -> None:
         kept, broken = partition.promises.look(chunk.records)
@@ -396,6 +411,8 @@ class Pipeline:
 
         async def prepare() -> Prepared:
             await self._control.read_pauses()
+            counts = await self._log.partition_counts([partition.place.topic])
+            self._translator.partition_counts.update(counts)
             return await self._preparation.prepare(partition.place, indexes)
 
         while True:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
 
 from sync_worker.batch.coalesce import Entry
 from sync_worker.change import fill
 from sync_worker.change.decode import decode
 from sync_worker.change.model import Change, Operation, Record, Row, TopicPartition
+from sync_worker.change.partitioner import partition_of
 from sync_worker.change.promise import Promise, promises
 from sync_worker.document.action import Clear, Write
 from sync_worker.errors import DecodeError, ProjectionError, RecordError
@@ -35,6 +39,7 @@ class Translation:
         since_ms: commit time of the first change, milliseconds since 1970.
         promises_kept: key changes whose create is there.
         promises_read: those whose create is not, so that the row was read from the source.
+        promises_elsewhere: those whose create belongs into another partition: new key, that partition, offset of the delete.
     """
 
     steps: dict[str, list[tuple[str | None, Entry]]] = field(default_factory=dict)
@@ -45,6 +50,7 @@ class Translation:
     since_ms: int | None = None
     promises_kept: int = 0
     promises_read: list[Promise] = field(default_factory=list)
+    promises_elsewhere: list[tuple[Mapping[str, Any], int, int]] = field(default_factory=list)
 
 
 class _Run:
@@ -60,9 +66,14 @@ class _Run:
 
 
 class Translator:
-    """Decodes, completes and projects records for the indexes of their table."""
+    """Decodes, completes and projects records for the indexes of their table.
+
+    Attributes:
+        partition_counts: topic → how many partitions it has; one where nothing is known.
+    """
 
     def __init__(self, source: Source, clock: Clock) -> None:
+        self.partition_counts: dict[str, int] = {}
         self._source = source
         self._clock = clock
 
@@ -91,7 +102,7 @@ class Translator:
                 if (change := self._decoded(record, run)) is not None:
                     decoded.append((record, change))
             await asyncio.sleep(0)
-        decoded = _with_promised_rows(decoded, run.result)
+        decoded = _with_promised_rows(decoded, run, self.partition_counts.get(run.partition.topic, 1))
         whole, unreadable = await self._complete([change for _, change in decoded], columns, run.indexes)
         for position, reason in unreadable.items():
             self._fail_everywhere(decoded[position][0], run, reason)
@@ -231,12 +242,18 @@ def reason_of(error: RecordError) -> ReasonClass:
     return ReasonClass.REJECTED
 
 
-def _with_promised_rows(decoded: Sequence[tuple[Record, Change]], result: Translation) -> list[tuple[Record, Change]]:
+def _with_promised_rows(decoded: Sequence[tuple[Record, Change]], run: _Run, partitions: int) -> list[tuple[Record, Change]]:
     """Behind each delete that promises a row which does not follow: that row, to be read from the source."""
-    result.promises_kept, result.promises_read = promises(decoded)
+    result, here = run.result, run.partition.partition
+    result.promises_kept, open_promises = promises(decoded)
     whole = list(decoded)
-    for promise in reversed(result.promises_read):
+    for promise in reversed(open_promises):
         record, gone = decoded[promise.position]
+        place = here if partitions == 1 else partition_of(orjson.dumps(promise.key), partitions)
+        if place != here:
+            result.promises_elsewhere.append((promise.key, place, promise.offset))
+            continue
+        result.promises_read.append(promise)
         asked = Change(Operation.DELETE, gone.table, promise.key, None, None, (), gone.source_ms, gone.snapshot, moved=True)
         whole.insert(promise.position + 1, (record, asked))
     return whole

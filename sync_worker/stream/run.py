@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import threading
 from typing import Any
 
 from sync_worker.ports import Intake
@@ -22,6 +24,7 @@ _LONGEST_DRAIN_S = 5.0
 _COMMIT_S = 1.5
 _LEAVE_S = 1.0
 _STOP_S = 1.0
+_ENDED_S = 12.0
 LOOP_LIMIT_S = 45.0
 """So long the event loop may stand before the process is ended from outside it."""
 
@@ -49,6 +52,7 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
             log.info("stopping")
         else:
             log.error("stopping because of %r", reason)
+            _end_at_the_latest()
         await _shut_down(app, drain_s if reason is None else 0.0)
     finally:
         loop_watch.stop()
@@ -58,6 +62,13 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
         log.critical("the worker ended: %s", reason or repr(reason), exc_info=reason)
         return 1
     return 0
+
+
+def _end_at_the_latest() -> None:
+    """What does not answer may keep the interpreter from ending: a blocked thread is joined for ever."""
+    timer = threading.Timer(_ENDED_S, os._exit, [1])
+    timer.daemon = True
+    timer.start()
 
 
 async def _run_until(stop: asyncio.Event, app: StreamApp) -> BaseException | None:

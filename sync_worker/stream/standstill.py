@@ -6,7 +6,6 @@ What holds is no standstill: a fault of the environment, a question to an operat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
@@ -32,8 +31,7 @@ class Standstill:
         self._app = app
         self._positions: dict[TopicPartition, int] = {}
         self._reading_since: dict[TopicPartition, float] = {}
-        self._progress: Mapping[TopicPartition, tuple[int, int]] = {}
-        self._working_since: float | None = None
+        self._working_since: dict[TopicPartition, tuple[int, float]] = {}
         self._turned_at: float | None = None
 
     async def look(self) -> StreamEndedError | None:
@@ -98,18 +96,18 @@ class Standstill:
 
     def _working(self) -> StreamEndedError | None:
         """Records that were delivered, of which nothing is in flight, held or acknowledged."""
-        membership, lanes = self._app.membership, self._app.lanes
-        progress = membership.progress()
-        left = {place: delivered - done for place, (delivered, done) in progress.items() if delivered > done}
         now = self._app.loop.time()
-        busy = not left or not self._app.intake.idle()
-        if busy or progress != self._progress:
-            self._progress, self._working_since = progress, now
-            return None
-        if self._working_since is None or now - self._working_since < STANDING_S:
-            return None
-        place = min(left)
-        return StreamEndedError(
-            f"the pipeline stands still: {left[place]} offsets of {place.topic}:{place.partition} are neither in flight nor "
-            f"held ({lanes.waiting_records(place)} records wait to be taken)"
-        )
+        progress = self._app.membership.progress()
+        idle = self._app.intake.idle()
+        before, self._working_since = self._working_since, {}
+        for place, (delivered, done) in progress.items():
+            if idle and delivered > done:
+                known = before.get(place)
+                self._working_since[place] = known if known is not None and known[0] == done else (done, now)
+        for place, (done, since) in self._working_since.items():
+            if now - since >= STANDING_S:
+                return StreamEndedError(
+                    f"the pipeline stands still: what was delivered of {place.topic}:{place.partition} from {done} on has for "
+                    f"{now - since:.0f} s been neither in flight nor held"
+                )
+        return None

@@ -9,7 +9,7 @@ from typing import Any
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.failure.text import cut
-from sync_worker.ports import AskedRetry, Bookmark, IndexRecord, Pause
+from sync_worker.ports import AskedRetry, Bookmark, IndexRecord, MovedRow, Pause
 from sync_worker.watch.fill import Fill
 
 _UNSETTLED = frozenset({FailureStatus.OPEN, FailureStatus.RETRYING})
@@ -61,7 +61,23 @@ class MemoryState:
     confirmed: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: dict[tuple[str, str], Any] = field(default_factory=dict)
     filled: dict[str, Fill] = field(default_factory=dict)
+    moved: dict[tuple[TopicPartition, str], MovedRow] = field(default_factory=dict)
     alive: dict[str, tuple[list[TopicPartition], Mapping[str, str]]] = field(default_factory=dict)
+
+    # Moved keys
+
+    async def ask_for_moved_rows(self, rows: Sequence[MovedRow]) -> None:
+        for row in rows:
+            self.moved[row.place, str(sorted(row.key.items()))] = row
+
+    async def moved_rows(self, places: Collection[TopicPartition]) -> Sequence[MovedRow]:
+        found = [row for row in self.moved.values() if row.place in places]
+        return sorted(found, key=lambda row: row.offset)
+
+    async def forget_moved_row(self, row: MovedRow) -> None:
+        known = (row.place, str(sorted(row.key.items())))
+        if self.moved.get(known) == row:
+            del self.moved[known]
 
     # Progress
 

@@ -159,6 +159,17 @@ workers = Table(
     Column("address", StorableText),
 )
 
+moved_rows = Table(
+    "moved_rows",
+    metadata,
+    Column("topic", StorableText, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("key", StorableText, primary_key=True),
+    Column("topic_id", StorableText, nullable=False),
+    Column("origin_partition", Integer, nullable=False),
+    Column("origin_offset", BigInteger, nullable=False),
+)
+
 operations = Table(
     "operations",
     metadata,

@@ -28,7 +28,7 @@ QUICK = {
         ("reading_stops", "has not been read on for"),
         ("thread_blocks", "the consumer's thread has been blocked for"),
         ("loop_blocks", "its event loop has stood for"),
-        ("pipeline_hangs", "neither in flight nor held"),
+        ("pipeline_hangs", "been neither in flight nor held"),
     ],
 )
 def test_a_part_that_ends_ends_the_process(group: Group, sabotage: str, reason: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import orjson
 
+from sync_worker.change.model import TopicPartition
+from sync_worker.change.partitioner import partition_of
 from sync_worker.testing.memory import envelope
 
-from .world import PLACE, TABLE, World
+from .world import PLACE, TABLE, TOPIC, World
 
 
 class Key:
@@ -21,12 +24,12 @@ class Key:
         world.source.tables[TABLE].pop((old,), None)
         world.source.tables[TABLE][(new,)] = dict(self.row)
 
-    def gone(self) -> None:
+    def gone(self, place: TopicPartition = PLACE) -> None:
         now = int(time.time() * 1000)
         headers = [("__debezium.newkey", orjson.dumps({"id": self.new})), self._run]
         value = envelope(TABLE, "d", before={"id": self.old}, source_ms=now)
-        self.world.log.append(PLACE, orjson.dumps({"id": self.old}), value, timestamp=now, headers=headers)
-        self.world.log.append(PLACE, orjson.dumps({"id": self.old}), None, timestamp=now)
+        self.world.log.append(place, orjson.dumps({"id": self.old}), value, timestamp=now, headers=headers)
+        self.world.log.append(place, orjson.dumps({"id": self.old}), None, timestamp=now)
 
     def come(self) -> None:
         now = int(time.time() * 1000)
@@ -135,3 +138,51 @@ async def test_a_chain_of_key_changes_that_lost_all_its_creates(world: World) ->
     await worker.deliver()
     await world.acknowledged(5)
     assert {key: document["name"] for key, document in world.documents().items()} == {"3": "one"}
+
+
+def key_in(partition: int, after: int) -> int:
+    """The next key that Kafka's producers give to this partition of two."""
+    return next(key for key in range(after + 1, after + 1_000) if partition_of(orjson.dumps({"id": key}), 2) == partition)
+
+
+async def test_a_row_that_moved_to_another_workers_partition_is_read_by_its_owner(world: World) -> None:
+    """He alone knows what of the row is on its way. The request outlives the acknowledgement of the delete."""
+    here, there = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
+    old, new = key_in(0, 0), key_in(1, 0)
+    first = await world.start(partitions=2)
+    await world.until(first.pipeline.health.ready, "prepared")
+    await first.assign(2, [here])
+    world.change("c", old, place=here, name="one", n=1)
+    await first.deliver(here)
+    Key(world, old, new, name="one", n=1).gone(here)
+    await first.deliver(here)
+    await world.acknowledged(3, here)
+    assert world.documents() == {}, "it is not the first worker's to write"
+
+    second = await world.worker("w2")
+    await second.assign(2, [there])
+    await world.until(lambda: str(new) in world.documents(), "the row is read by the owner of its partition")
+    assert world.documents()[str(new)]["name"] == "one"
+    end = time.monotonic() + 10
+    while await world.state.moved_rows([there]):
+        assert time.monotonic() < end, "the request is closed once it is applied"
+        await asyncio.sleep(0.01)
+
+
+async def test_a_create_that_went_first_in_the_other_partition_is_not_undone(world: World) -> None:
+    """What was taken there is older than the row that is read under the partition's lock, or the same."""
+    here, there = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
+    old, new = key_in(0, 0), key_in(1, 0)
+    worker = await world.start(partitions=2)
+    await world.until(worker.pipeline.health.ready, "prepared")
+    Key(world, old, new, name="one", n=1).gone(here)
+    world.change("c", new, place=there, name="one", n=1)
+    world.change("u", new, place=there, name="newest", n=2)
+    await worker.deliver(there)
+    await worker.deliver(here)
+    await world.acknowledged(2, here)
+    end = time.monotonic() + 10
+    while await world.state.moved_rows([there]):
+        assert time.monotonic() < end, "the request is closed once it is applied"
+        await asyncio.sleep(0.01)
+    assert {key: document["name"] for key, document in world.documents().items()} == {str(new): "newest"}

@@ -15,7 +15,7 @@ import pytest
 from sync_worker.adapters.state import StateDatabase
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import Failure, FailureStatus, Finding, PayloadReference, ReasonClass
-from sync_worker.ports import Bookmark, IndexRecord, State
+from sync_worker.ports import Bookmark, IndexRecord, MovedRow, State
 from sync_worker.progress.bookmark import Tail
 from sync_worker.watch.fill import Fill, FillProof
 
@@ -348,3 +348,17 @@ class StateSuite:
         await state.save_fills([first, replace(first, index="others")])
         await state.save_fills([second])
         assert await state.fills() == {"cities": second, "others": replace(first, index="others")}
+
+    async def test_rows_of_moved_keys_are_asked_for_once_and_forgotten_when_applied(self, state: StateDatabase) -> None:
+        """A newer request for the same key is not forgotten with an older one."""
+        other = TopicPartition(CITIES.topic, 1)
+        first = MovedRow(other, {"id": 7}, "id-1", CITIES, 10)
+        await state.ask_for_moved_rows([first, MovedRow(CITIES, {"a": 1, "b": "ü"}, "id-1", other, 3)])
+        await state.ask_for_moved_rows([first])
+        assert await state.moved_rows([other]) == [first]
+        newer = MovedRow(other, {"id": 7}, "id-1", CITIES, 20)
+        await state.ask_for_moved_rows([newer])
+        await state.forget_moved_row(first)
+        assert await state.moved_rows([other]) == [newer]
+        await state.forget_moved_row(newer)
+        assert await state.moved_rows([other, CITIES]) == [MovedRow(CITIES, {"a": 1, "b": "ü"}, "id-1", other, 3)]
