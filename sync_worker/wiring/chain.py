@@ -5,23 +5,26 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.debezium.connect import ConnectClient
 from sync_worker.adapters.kafka.canary import MessageReader
 from sync_worker.adapters.source.messages import PostgresMessages
 from sync_worker.adapters.source.slot import slot_active
-from sync_worker.adapters.state import StateDatabase
-from sync_worker.adapters.telemetry.health import Page
 from sync_worker.adapters.workers.positions import GroupPositions, Told, told
 from sync_worker.change.message import Message, parse_lsn
 from sync_worker.config import Config
 from sync_worker.errors import ConfigurationError, SyncWorkerError
 from sync_worker.operations.barrier import Barrier, BarrierReport, Verdict
 from sync_worker.operations.canary import Canary, Links
-from sync_worker.pipeline.health import Health
 from sync_worker.wiring import build
+
+if TYPE_CHECKING:
+    from sync_worker.adapters.state import StateDatabase
+    from sync_worker.adapters.telemetry.health import Page
+    from sync_worker.pipeline.health import Health
 
 _LONGEST_S = 600.0
 _USUAL_S = 30.0
@@ -121,7 +124,7 @@ class Chain:
 
     async def _barrier_page(self, query: Mapping[str, Sequence[str]]) -> tuple[int, Mapping[str, Any]]:
         try:
-            wanted = _asked(query)
+            wanted = asked(query)
             report = await self.barrier.passed(
                 query.get("index", ()), strict=wanted.strict, timeout_s=wanted.timeout_s, lsn=wanted.lsn
             )
@@ -133,24 +136,28 @@ class Chain:
         return status, shown(report)
 
 
-class _Asked:
-    """A query's values. Raises ConfigurationError for one that can't be read."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a query asks for, beside the indexes."""
 
-    def __init__(self, query: Mapping[str, Sequence[str]]) -> None:
-        if unknown := sorted(set(query) - {"index", "lsn", "timeout", "strict"}):
-            raise ConfigurationError([f"{name}: unknown" for name in unknown], remedy="known are: index, lsn, timeout, strict")
-        try:
-            self.lsn = parse_lsn(query["lsn"][-1]) if "lsn" in query else None
-            self.timeout_s = float(query.get("timeout", [str(_USUAL_S)])[-1])
-            self.strict = {"true": True, "false": False}[query.get("strict", ["true"])[-1].lower()]
-        except (ValueError, KeyError) as error:
-            raise ConfigurationError([f"the query can't be read: {error}"]) from error
-        if not 0 < self.timeout_s <= _LONGEST_S:
-            raise ConfigurationError([f"timeout must be above 0 and at most {_LONGEST_S:g} s"])
+    lsn: int | None
+    strict: bool
+    timeout_s: float
 
 
-def _asked(query: Mapping[str, Sequence[str]]) -> _Asked:
-    return _Asked(query)
+def asked(query: Mapping[str, Sequence[str]]) -> Asked:
+    """Raises ConfigurationError for a value that can't be read, and for one that nobody knows."""
+    if unknown := sorted(set(query) - {"index", "lsn", "timeout", "strict"}):
+        raise ConfigurationError([f"{name}: unknown" for name in unknown], remedy="known are: index, lsn, timeout, strict")
+    try:
+        lsn = parse_lsn(query["lsn"][-1]) if "lsn" in query else None
+        timeout_s = float(query.get("timeout", [str(_USUAL_S)])[-1])
+        strict = {"true": True, "false": False}[query.get("strict", ["true"])[-1].lower()]
+    except (ValueError, KeyError) as error:
+        raise ConfigurationError([f"the query can't be read: {error}"]) from error
+    if not 0 < timeout_s <= _LONGEST_S:
+        raise ConfigurationError([f"timeout must be above 0 and at most {_LONGEST_S:g} s"])
+    return Asked(lsn, strict, timeout_s)
 
 
 def shown(report: BarrierReport) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sync_worker.change.message import BARRIER_PREFIX
+
 CANARY_PREFIX = "sync-worker.canary"
 """Prefix of the transactional messages that the connector's heartbeat writes into the WAL."""
 
@@ -76,7 +78,7 @@ _FORBIDDEN: tuple[tuple[str, str, str], ...] = (
     ),
     (r"snapshot\.include\.collection\.list", "the tables left out are never filled", "leave it out"),
     (r"snapshot\.select\.statement\.overrides.*", "rows left out of the snapshot are never filled", "use the index's where"),
-    (r"message\.prefix\.include\.list", "the canary would not pass", "leave it out"),
+    (r"message\.prefix\.include\.list", "the canary and barriers would not pass", "leave it out"),
     (r"table\.exclude\.list|schema\.exclude\.list|schema\.include\.list", "table.include.list alone decides", "leave it out"),
 )
 
@@ -115,7 +117,12 @@ def _other(config: Mapping[str, str]) -> list[str]:
             "heartbeat.action.query is refused: only a transactional logical message with the canary's prefix proves the "
             "whole way; leave the template's query"
         )
-    hidden = config.get("message.prefix.exclude.list", "")
-    if any(re.fullmatch(pattern.strip(), CANARY_PREFIX) for pattern in hidden.split(",") if pattern.strip()):
-        found.append("message.prefix.exclude.list is refused: it hides the canary; leave its prefix out")
+    excluded = config.get("message.prefix.exclude.list", "")
+    if hidden := [prefix for prefix in (CANARY_PREFIX, BARRIER_PREFIX) if _matches(excluded, prefix)]:
+        found.append(f"message.prefix.exclude.list is refused: it hides the canary or barriers; leave {', '.join(hidden)} out")
     return found
+
+
+def _matches(patterns: str, prefix: str) -> bool:
+    """Debezium reads each entry as a regular expression for the whole prefix."""
+    return any(re.fullmatch(pattern.strip(), prefix) for pattern in patterns.split(",") if pattern.strip())

@@ -20,7 +20,7 @@ from sync_worker.errors import ConfigurationError, LogUnavailable
 
 log = structlog.get_logger(__name__)
 
-_POLL_S = 0.5
+_POLL_S = 0.1
 _AGAIN_S = 0.5
 _RENEW_S = 10.0
 """Silence after which the consumer is made anew: librdkafka may hold on for ever to a leader, or to a topic, that is gone."""

@@ -48,7 +48,7 @@ def test_what_the_facts_demand_is_in_the_template() -> None:
     for option, value in {
         "tasks.max": "1",
         "read.only": "true",
-        "poll.interval.ms": "10",
+        "poll.interval.ms": "1",
         "incremental.snapshot.chunk.size": "1024",
         "signal.enabled.channels": "kafka",
         "signal.poll.interval.ms": "200",
@@ -99,6 +99,9 @@ def test_each_connector_listens_to_its_signals_alone() -> None:
         ("column.truncate.to.3.chars", "public.cities.name"),
         ("snapshot.include.collection.list", "public.cities"),
         ("message.prefix.exclude.list", "sync-worker.*"),
+        ("message.prefix.exclude.list", "mine, sync-worker.barrier"),
+        ("message.prefix.include.list", "mine"),
+        ("message.prefix.include.list", "mine,sync-worker.canary"),
         ("heartbeat.interval.ms", "0"),
         ("heartbeat.action.query", "SELECT 1"),
         ("heartbeat.action.query", "SELECT pg_logical_emit_message(false, 'sync-worker.canary', '')"),
