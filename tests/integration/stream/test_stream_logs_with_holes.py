@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from stream_harness import Group, eventually
@@ -38,6 +39,32 @@ def test_transactions(group: Group) -> None:
     group.produce(topic, 5)
     eventually(lambda: len(second.taken()[0]) == 5)
     assert min(second.taken()[0]) == 160
+
+
+def test_a_tail_that_can_not_be_read_is_no_standstill(group: Group) -> None:
+    """Markers before the end of the log, and a transaction that is still open: nobody can read on, and nobody has to end."""
+    topic = group.topics[0]
+    group.create(topic)
+    worker = group.start(patch={"sync_worker.stream.standstill:STANDING_S": 3.0})
+    eventually(worker.owned)
+    producer = group.producer(**{"transactional.id": group.name})
+    producer.init_transactions(10)
+    producer.begin_transaction()
+    producer.produce(topic, b"v", key=b"k")
+    producer.flush()
+    producer.abort_transaction()
+    until = time.monotonic() + 12
+    eventually(lambda: time.monotonic() > until or worker.process.poll() is not None)
+    assert worker.process.poll() is None, worker.log()[-2000:]
+
+    producer.begin_transaction()
+    producer.produce(topic, b"v", key=b"k")
+    producer.flush()
+    until = time.monotonic() + 12
+    eventually(lambda: time.monotonic() > until or worker.process.poll() is not None)
+    assert worker.process.poll() is None, worker.log()[-2000:]
+    producer.commit_transaction()
+    eventually(lambda: worker.taken()[0])
 
 
 def test_compacted_topic(group: Group, tmp_path: Path) -> None:
