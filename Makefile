@@ -63,6 +63,7 @@ lint: $(LINTERS) ## Check style, types, import rules, and every file that deploy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=tests $(BIN)/mypy --explicit-package-bases --namespace-packages tests/unit/pipeline
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict docker-compose.yml deploy .github
 	$(BIN)/shellcheck .ci/run

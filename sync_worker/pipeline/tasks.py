@@ -45,7 +45,10 @@ class Tasks:
             finally:
                 self._running.pop(name, None)
 
-        self._running[name] = asyncio.get_running_loop().create_task(watched(), name=name)
+        task = asyncio.get_running_loop().create_task(watched(), name=name)
+        # Cancelled before it began, nobody would await the work, and Python would complain.
+        task.add_done_callback(lambda _: work.close())
+        self._running[name] = task
 
     def ended(self) -> Sequence[str]:
         """Names of those that ended though they should run for ever, each with its reason."""

@@ -48,7 +48,8 @@ class Schedule:
         self._watch()
         steps = [
             (self.change, 10), (self.deliver, 8), (self.rest, 6), (self.pause, 2), (self.resume, 3),
-            (self.lose, 2), (self.reject, 1), (self.kill, 1), (self.rebalance, 1), (self.zombie, 1), (self.truncate, 0.4),
+            (self.lose, 2), (self.reject, 1), (self.kill, 1), (self.rebalance, 1), (self.zombie, 2), (self.truncate, 0.7),
+            (self.catch_up, 1.5),
         ]  # fmt: skip
         for _ in range(self.random.randint(15, 60)):
             (step,) = self.random.choices([step for step, _ in steps], [weight for _, weight in steps])
@@ -66,10 +67,17 @@ class Schedule:
             kind = self.random.choices(["good", "delete", "bad", POISON], [7, 2, 1, 1])[0]
             if kind == "delete":
                 offset = self.world.change("d", key)
+            elif kind == "good":
+                self._good(key)
+                continue
             else:
                 n: Any = "not a number" if kind == "bad" else self.version
                 offset = self.world.change("u", key, name=POISON if kind == POISON else "x", n=n)
             self.written[offset] = (kind, key, self.version)
+
+    def _good(self, key: int) -> None:
+        self.version += 1
+        self.written[self.world.change("u", key, name="x", n=self.version)] = ("good", key, self.version)
 
     async def truncate(self) -> None:
         self.version += 1
@@ -91,6 +99,17 @@ class Schedule:
     async def rest(self) -> None:
         await asyncio.sleep(self.random.choice([0, 0.001, 0.005, 0.02]))
 
+    async def catch_up(self) -> None:
+        """Everything is read and acknowledged: what lands from now on of an earlier generation is late."""
+        self.world.double.faults.clear()
+        self.world.double.resume()
+        if self.delivery is not None:
+            await self.delivery
+            self.delivery = None
+        self._good(self.random.choice(KEYS))  # without a scratch index the last of several bad ones waits for one that passes
+        await self.worker.deliver()
+        await self.world.acknowledged(self.world.log.end(PLACE))
+
     async def pause(self) -> None:
         self.world.double.pause()
 
@@ -98,9 +117,10 @@ class Schedule:
         self.world.double.resume()
 
     async def lose(self) -> None:
-        # Not of a clear: lost in the very moment of a rebalance it holds for an operator, by the rule.
-        operation = self.random.choice([Operation.ADD_DOCUMENTS, Operation.DELETE_DOCUMENTS])
-        self.world.double.queue_fault(operation, self.random.choice([LoseAnswer(), LoseRequest()]))
+        operation = self.random.choice([Operation.ADD_DOCUMENTS, Operation.DELETE_DOCUMENTS, Operation.CLEAR_DOCUMENTS])
+        fault = LoseAnswer() if self.random.random() < 0.5 else LoseRequest()
+        self.world.double.queue_fault(operation, fault)
+        self.zombies += operation is Operation.CLEAR_DOCUMENTS  # a rebalance makes a lost one late
 
     async def reject(self) -> None:
         self.world.double.queue_fault(self.random.choice([Operation.ADD_DOCUMENTS, Operation.READ_TASKS]), Reject(503))
@@ -124,7 +144,7 @@ class Schedule:
         await self.worker.assign(self.generation)
 
     async def zombie(self) -> None:
-        """An earlier owner's write of some range lands now; its clears are another matter."""
+        """An earlier owner's write of some range lands now, or its clear."""
         end = self.world.log.end(PLACE)
         if end < 2 or self.generation < 2:
             return
@@ -134,6 +154,7 @@ class Schedule:
         for offset in range(low, high + 1):
             kind, key, version = self.written[offset]
             if kind == "truncate":
+                await self._clear_late(offset)
                 return
             if key is not None and kind in ("good", "delete"):
                 newest[key] = (kind, version)
@@ -147,6 +168,12 @@ class Schedule:
             await self.worker.sinks[0].write("things", b"\n".join(orjson.dumps(row) for row in rows), metadata=metadata)
         if gone:
             await self.worker.sinks[0].delete("things", gone, metadata=metadata)
+
+    async def _clear_late(self, offset: int) -> None:
+        metadata = WriteMetadata("clear", "group", "zombie", self.generation - 1, "late", {PLACE: (offset, offset)}).encode()
+        self.zombies += 1
+        self.world.double.faults.clear()
+        await self.worker.sinks[0].clear("things", metadata=metadata)
 
     # What is watched
 
@@ -191,14 +218,7 @@ class Schedule:
 
     async def settle(self) -> None:
         world, worker = self.world, self.worker
-        world.double.faults.clear()
-        world.double.resume()
-        if self.delivery is not None:
-            await self.delivery
-        await worker.deliver()
-        end = world.log.end(PLACE)
-        if end:
-            await world.acknowledged(end)
+        await self.catch_up()
         for _ in range(3):
             worker.pipeline._keepers[PLACE.topic]._checked_at = -1e9
             await worker.pipeline._tick(PLACE.topic)

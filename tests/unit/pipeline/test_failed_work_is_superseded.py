@@ -45,7 +45,7 @@ async def test_the_acknowledgement_waits_for_the_mark(world: World) -> None:
     async def fails(*_: object) -> int:
         raise StateUnavailable("the state database is away")
 
-    world.state.supersede = fails  # type: ignore[method-assign]
+    world.state.supersede = fails  # type: ignore[method-assign,assignment]
     end = world.change("u", 1, name="x", n=1) + 1
     await worker.deliver()
     await world.until(lambda: worker.pipeline.health.holds(), "the hold is on display")
@@ -131,7 +131,7 @@ async def test_a_failure_that_comes_while_an_older_one_is_marked_stays_known(wor
         await go.wait()
         return count
 
-    world.state.supersede = slow  # type: ignore[method-assign]
+    world.state.supersede = slow  # type: ignore[method-assign,assignment]
     world.change("u", 1, name="x", n=1)
     await worker.deliver()
     await reached.wait()

@@ -185,7 +185,7 @@ async def test_a_replay_shows_nothing_older(world: World) -> None:
         await world.until(lambda v=version: world.documents()["1"]["n"] == v, f"version {version}")  # type: ignore[misc]
     await first.die()
     seen: list[int] = []
-    world.double.core.batch_fault = lambda _tasks: seen.append(world.documents()["1"]["n"])  # type: ignore[func-returns-value,assignment,return-value]
+    world.double.core.batch_fault = lambda _tasks: seen.append(world.documents()["1"]["n"])
 
     second = await world.worker("w2")
     await second.assign(2)

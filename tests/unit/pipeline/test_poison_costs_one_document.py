@@ -145,7 +145,7 @@ async def test_a_document_above_the_payload_limit_is_recorded_and_the_rest_split
             world.double.queue_fault(Operation.ADD_DOCUMENTS, Reject(413, "payload_too_large", "too large"))
         return await real(uid, ndjson, metadata=metadata)
 
-    sink.write = limited  # type: ignore[method-assign]
+    sink.write = limited  # type: ignore[method-assign,assignment]
     await worker.deliver()
     await world.acknowledged(end)
 
@@ -171,7 +171,7 @@ async def test_a_letter_whose_record_is_gone_from_the_log_says_so(world: World) 
             raise StateUnavailable("gone")
         await real(*args)
 
-    world.state.record_failures = away_once  # type: ignore[method-assign]
+    world.state.record_failures = away_once  # type: ignore[method-assign,assignment]
     world.double.resume()
     await world.acknowledged(end)
 

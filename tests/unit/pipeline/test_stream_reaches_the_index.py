@@ -30,6 +30,6 @@ async def test_nothing_is_acknowledged_before_it_is_applied(world: World) -> Non
     for _ in range(3):
         await worker.pipeline._tick(PLACE.topic)
 
-    assert world.log.offsets.get(("app.public.things", 0), 0) == 0
+    assert world.log.offsets.get(PLACE, 0) == 0
     world.double.resume()
     await world.acknowledged(end)

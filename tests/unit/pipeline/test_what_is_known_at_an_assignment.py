@@ -35,7 +35,7 @@ async def versions_seen(world: World, worker: Worker, end: int) -> list[int]:
     def look(_tasks: object) -> None:
         seen.append(world.documents()["1"]["n"])
 
-    world.double.core.batch_fault = look  # type: ignore[assignment]
+    world.double.core.batch_fault = look
     await slowly(worker)
     await world.acknowledged(end)
     seen.append(world.documents()["1"]["n"])
