@@ -77,8 +77,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=not console.is_terminal)
     for row in rows:
         table.add_row(*row)
-    width = None if console.is_terminal else 2_000
-    console.print(table, width=width)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(table)
 
 
 def moment(seconds: float) -> str:
