@@ -19,7 +19,9 @@ from sync_worker.batch.coalesce import Batch
 from sync_worker.change import fill
 from sync_worker.failure.flood import FloodGuard
 from sync_worker.failure.policy import POLICIES
+from sync_worker.operations.watch import Watcher, filling
 from sync_worker.pipeline import keeper, prepare
+from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
@@ -27,6 +29,7 @@ from sync_worker.pipeline.mend import newest_of
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.pipeline.quarantine import FailureMemory, Quarantine
 from sync_worker.pipeline.scan import Sighting, at_assignment
+from sync_worker.pipeline.witness import Witness
 from sync_worker.pipeline.write import Writer
 from sync_worker.progress.ledger import Ledger
 
@@ -382,6 +385,49 @@ def a_letter_is_delivered_once() -> None:
         await real(self, *args, **more)
 
     put(Quarantine, "record", forgetful)
+
+
+@guard("watch", f"{_PIPELINE}/test_identity_of_sink_and_log.py::test_a_log_replaced_under_its_own_id_holds")
+def last_record_is_read_again() -> None:
+    put(prepare, "replaced_in_place", lambda *_, **__: None)
+
+
+@guard(
+    "watch",
+    f"{_PIPELINE}/test_what_the_stream_tells_of_snapshots.py::test_a_table_that_is_read_again_unasked_puts_deletes_in_doubt",
+)
+def unasked_snapshots_are_told() -> None:
+    put(Witness, "concerns", lambda *_: False)
+
+
+@guard(
+    "watch",
+    f"{_PIPELINE}/test_what_the_stream_tells_of_snapshots.py::"
+    "test_an_index_whose_key_changed_is_read_no_further_until_somebody_decided",
+)
+def a_changed_key_stops_the_index() -> None:
+    put(Health, "holds_index", lambda *_: None)
+
+
+_WATCH = "tests/unit/operations/test_the_watch_stores_what_it_finds.py"
+
+
+@guard("watch", f"{_WATCH}::test_an_index_is_filled_once_the_snapshots_last_row_is_acknowledged")
+def a_fill_is_proven_when_it_is_acknowledged() -> None:
+    put(filling, "passed", lambda *_: True)
+
+
+@guard("watch", f"{_WATCH}::test_what_stops_an_index_is_not_found_again_once_somebody_accepted_it")
+def what_was_accepted_is_not_found_again() -> None:
+    async def everything(_: Watcher, noticed: list[Any]) -> list[Any]:
+        return noticed
+
+    put(Watcher, "_not_accepted", everything)
+
+
+@guard("watch", f"{_WATCH}::test_a_part_that_does_not_answer_is_no_verdict_and_a_finding_when_it_stays_so")
+def a_watch_that_sees_nothing_says_so() -> None:
+    put(Watcher, "_blind", lambda *_: [])
 
 
 def pytest_configure() -> None:
