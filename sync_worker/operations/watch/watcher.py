@@ -18,6 +18,9 @@ from sync_worker.watch.look import Noticed
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 60.0
+_SOON_S = 10.0
+"""While a condition is open that may go by itself: a connector that is back must not be called down for another minute."""
+
 _BLIND_AFTER = 3
 """Looks in a row at which a part did not answer, before that is a finding: a restart takes less."""
 
@@ -36,11 +39,13 @@ class Watcher:
         self._fills = fills
         self._clock = clock
         self._unanswered: dict[str, int] = {}
+        self._may_go = False
+        self._told: set[tuple[FindingKind, str]] = set()
 
     async def run(self) -> None:
         """For ever, a look a minute. What keeps a look from being stored is logged, and the next one tries again."""
         while True:
-            await self._clock.sleep(INTERVAL_S)
+            await self._clock.sleep(_SOON_S if self._may_go else INTERVAL_S)
             await self.look()
 
     async def look(self) -> None:
@@ -48,6 +53,7 @@ class Watcher:
         try:
             comparison = await self._store()
             await self._fills.look(comparison.connector)
+            self._may_go = any(RULES[one.kind].proof is Proof.GONE for one in comparison.noticed)
         except SyncWorkerError as error:
             log.warning("watch", cause=error.message)
 
@@ -58,7 +64,9 @@ class Watcher:
         noticed = [*comparison.noticed, *self._blind(comparison.unanswered)]
         for one in await self._not_accepted(noticed):
             await self._state.add_finding(found(one.kind, one.subject, one.evidence, now=now, **one.words))
-            log.warning("finding", kind=one.kind.value, subject=one.subject, evidence=one.evidence)
+            if (one.kind, one.subject) not in self._told:
+                log.warning("finding", kind=one.kind.value, subject=one.subject, evidence=one.evidence)
+        self._told = {(one.kind, one.subject) for one in noticed}
         await self._clear_what_has_gone(comparison, noticed)
         changed = {key: value for key, value in comparison.facts.items() if recorded.get(key) != value}
         if changed:

@@ -285,3 +285,23 @@ async def test_a_state_database_that_is_away_ends_nothing() -> None:
 
     chain.state.recorded_facts = away  # type: ignore[method-assign]
     await chain.look()
+
+
+async def test_a_condition_that_may_go_by_itself_is_looked_at_again_soon() -> None:
+    """A connector that is back is not called down for another minute; a quiet chain is looked at once a minute."""
+    chain = Chain()
+    looks: list[float] = []
+    chain.connector.answer = None
+
+    async def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            chain.connector.answer = RUNS
+        if len(looks) == 4:
+            raise StopAsyncIteration
+
+    chain.clock.sleep = sleep  # type: ignore[method-assign]
+    with pytest.raises((StopAsyncIteration, RuntimeError)):
+        await chain.watcher.run()
+    assert looks == [60.0, 10.0, 60.0, 60.0]
+    assert await chain.state.findings() == []
