@@ -52,7 +52,7 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
             log.info("stopping")
         else:
             log.error("stopping because of %r", reason)
-            _end_at_the_latest()
+            end_at_the_latest()
         await _shut_down(app, drain_s if reason is None else 0.0)
     finally:
         loop_watch.stop()
@@ -64,7 +64,7 @@ async def run_stream(settings: StreamSettings, intake: Intake, membership: Group
     return 0
 
 
-def _end_at_the_latest() -> None:
+def end_at_the_latest() -> None:
     """What does not answer may keep the interpreter from ending: a blocked thread is joined for ever."""
     timer = threading.Timer(_ENDED_S, os._exit, [1])
     timer.daemon = True

@@ -22,6 +22,7 @@ STANDING_S = 40.0
 
 LOOK_S = 2.0
 _ANSWER_S = 5.0
+_LONGEST_STEP_S = LOOK_S + _ANSWER_S + 1.0
 
 
 class Standstill:
@@ -32,26 +33,31 @@ class Standstill:
         self._positions: dict[TopicPartition, int] = {}
         self._reading_since: dict[TopicPartition, float] = {}
         self._working_since: dict[TopicPartition, tuple[int, float]] = {}
-        self._turned_at: float | None = None
+        self._turned_at = 0.0
+        self._looked_at: float | None = None
+        self._watched_s = 0.0
 
     async def look(self) -> StreamEndedError | None:
         """Why the worker has to end; None while it moves, waits for somebody, or has nothing to do."""
+        # A process that was stopped as a whole must not count that time: it had no chance to move.
+        now = self._app.loop.time()
+        self._watched_s += min(now - (now if self._looked_at is None else self._looked_at), _LONGEST_STEP_S)
+        self._looked_at = now
         if not self._app.batch_consumer.started_reading:
+            self._turned_at = self._watched_s
             return None
         return self._thread() or await self._reading() or self._working()
 
     def _thread(self) -> StreamEndedError | None:
         """The consumer's thread has a loop of its own, in which the group is told that this worker lives."""
-        now = self._app.loop.time()
-        if self._turned_at is None:
-            self._turned_at = now
+        now = self._watched_s
         self._app.batch_consumer.thread_loop.call_soon_threadsafe(self._turned)
         if now - self._turned_at < STANDING_S:
             return None
         return StreamEndedError(f"the consumer's thread has been blocked for {now - self._turned_at:.0f} s")
 
     def _turned(self) -> None:
-        self._turned_at = self._app.loop.time()
+        self._turned_at = self._watched_s
 
     async def _reading(self) -> StreamEndedError | None:
         """A partition with room for records, whose log goes on, and which nobody reads."""
@@ -63,7 +69,7 @@ class Standstill:
                 self._positions[place] = position
         standing = [place for place, position in self._positions.items() if before.get(place) == position]
         ends = await self._ends(standing)
-        now = self._app.loop.time()
+        now = self._watched_s
         left = {place: end for place, end in ends.items() if self._positions.get(place, end) < end}
         self._reading_since = {place: self._reading_since.get(place, now) for place in left}
         for place, since in self._reading_since.items():
@@ -96,7 +102,7 @@ class Standstill:
 
     def _working(self) -> StreamEndedError | None:
         """Records that were delivered, of which nothing is in flight, held or acknowledged."""
-        now = self._app.loop.time()
+        now = self._watched_s
         progress = self._app.membership.progress()
         idle = self._app.intake.idle()
         before, self._working_since = self._working_since, {}

@@ -30,10 +30,11 @@ from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.ports import Clock
 from sync_worker.stream.membership import GroupMembership
-from sync_worker.stream.run import run_stream
+from sync_worker.stream.run import end_at_the_latest, run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
+from sync_worker.wiring.allocator import give_memory_back
 from sync_worker.wiring.collector import calm_collector
 from sync_worker.wiring.watch import build_watcher
 
@@ -47,6 +48,7 @@ def run_worker(config: Config) -> int:
     """
     configure_logging(config.worker.log_level.value, config.worker.log_format.value)
     calm_collector()
+    give_memory_back()
     return asyncio.run(_run(config))
 
 
@@ -189,5 +191,6 @@ async def _state(config: Config, clock: Clock, random: Random) -> StateDatabase:
 async def _stop_on_crash(pipeline: Pipeline) -> None:
     """A pipeline that ended takes the worker with it, even while no record comes that would meet it."""
     await pipeline.tasks.crashed.wait()
+    end_at_the_latest()
     # The stream's own way out: it leaves the group, so that another worker need not wait for the session to time out.
     signal.raise_signal(signal.SIGTERM)
