@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sync_worker.change.model import Operation, TopicPartition
@@ -45,10 +45,23 @@ class Batch:
     size: int = 0
 
     def put(self, document_id: str, entry: Entry) -> None:
-        old, line = self.entries.get(document_id), entry.line
-        size = ENTRY_OVERHEAD if old is None else -len(old.line or b"")
-        self.size += size if line is None else size + len(line)
-        self.entries[document_id] = entry
+        self.put_all(((document_id, entry),))
+
+    def put_all(self, steps: Iterable[tuple[str | None, Entry]]) -> None:
+        """Put them in offset order; an entry without an id is a clear."""
+        entries = self.entries
+        size = self.size
+        for document_id, entry in steps:
+            if document_id is None:
+                self.put_clear(entry)
+                size = self.size
+                continue
+            old, line = entries.get(document_id), entry.line
+            size += ENTRY_OVERHEAD if old is None else -len(old.line or b"")
+            if line is not None:
+                size += len(line)
+            entries[document_id] = entry
+        self.size = size
 
     def put_clear(self, entry: Entry) -> None:
         """Every document before it is superseded."""
@@ -85,10 +98,8 @@ class Batch:
             span.release()
         self.spans = []
 
-    def writes(self) -> Iterator[tuple[str, bytes]]:
-        for document_id, entry in self.entries.items():
-            if entry.line is not None:
-                yield document_id, entry.line
+    def writes(self) -> Sequence[tuple[str, bytes]]:
+        return [(document_id, line) for document_id, entry in self.entries.items() if (line := entry.line) is not None]
 
     def deletes(self) -> list[str]:
         return [document_id for document_id, entry in self.entries.items() if entry.line is None]

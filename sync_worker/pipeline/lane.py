@@ -31,6 +31,9 @@ from sync_worker.ports import Clock, Task, TaskStatus, Telemetry
 
 log = structlog.get_logger(__name__)
 
+_PACK_AFTER_S = 0.1
+"""What settles sooner is not worth the work of making it small."""
+
 
 class Lane:
     """The flush cycle of one index."""
@@ -185,8 +188,12 @@ class Lane:
             if wait == 0.0:
                 self._outbox = Flush(self.buffer, self.generation)
                 self.buffer = Batch()
-            else:
+            elif (flush := next((flush for flush in self._flushes if flush.packable), None)) is None:
                 await happened(self._changed, self._clock, wait)
+            elif (left := self._sent_at + _PACK_AFTER_S - self._clock.monotonic()) > 0:
+                await happened(self._changed, self._clock, left if wait is None else min(left, wait))
+            else:
+                await flush.pack()
 
     def _wait_before_flush(self) -> float | None:
         if any(flush.failed_parts() for flush in self._flushes if flush.finished) or (self.buffer.clear and self._flushes):
@@ -217,7 +224,7 @@ class Lane:
             return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges))
 
         # A batch's size counts more than its lines, so one that is within the limit is one payload, as nearly all are.
-        groups = [list(batch.writes())] if 0 < batch.size <= self._max_payload else split_lines(batch.writes(), self._max_payload)
+        groups = [batch.writes()] if 0 < batch.size <= self._max_payload else split_lines(batch.writes(), self._max_payload)
         writes = [made(PartKind.WRITE, [document_id for document_id, _ in group]) for group in groups if group]
         return writes + [made(PartKind.DELETE, group) for group in split_ids(batch.deletes(), self._max_payload)]
 
@@ -234,7 +241,6 @@ class Lane:
         self._telemetry.observe("flush_documents", len(flush.batch.entries), index=self.index.name)
         self._telemetry.observe("flush_bytes", flush.sent_bytes, index=self.index.name)
         self._show_in_flight()
-        await flush.pack()
 
     async def _send_parts(self, parts: list[Part], entries: Mapping[str, Entry], plan_again: Callable[[], list[Part]]) -> None:
         pending = deque(parts)

@@ -145,12 +145,16 @@ class Flush:
             if part.packed is not None:
                 yield from part.packed.document_ids()
 
+    @property
+    def packable(self) -> bool:
+        """Large, sent, and not settled. What is small may be wanted at once, and stays as it is."""
+        large = bool(self.batch.entries) and self.batch.size >= PACK_FROM_BYTES
+        return large and bool(self.parts) and not self.finished
+
     async def pack(self) -> None:
-        """Make a large one that is sent small. What is small already may be wanted at once, and stays as it is."""
+        """Make it small while it waits for the server."""
         entries = self.batch.entries
-        if self.batch.size < PACK_FROM_BYTES:
-            return
-        packed = [(part, PackedEntries(self.entries_of(part))) for part in self.parts if part.document_ids]
+        packed = [(part, PackedEntries(held)) for part in self.parts if (held := self.entries_of(part))]
         for _, small in packed:
             await asyncio.to_thread(small.compress)
         if self.batch.entries is not entries:

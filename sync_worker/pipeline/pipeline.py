@@ -342,12 +342,8 @@ class Pipeline:
     def _put(self, lane: Lane, translation: Translation) -> None:
         name, buffer = lane.index.name, lane.buffer
         steps = translation.steps[name]
-        for document_id, entry in steps:
-            if document_id is None:
-                buffer.put_clear(entry)
-            else:
-                buffer.put(document_id, entry)
-        for operation, count in Counter(entry.operation for _, entry in steps).items():
+        buffer.put_all(steps)
+        for operation, count in Counter([entry.operation for _, entry in steps]).items():
             self._telemetry.count("events", count, index=name, operation=operation.name.lower())
         if translation.snapshot in _SNAPSHOTS and steps:
             lane.saw_snapshot(len(steps), last=False)

@@ -192,11 +192,9 @@ class Translator:
                 failure = self._failure(index, record, run, self._document_id(index, change.key), change, error)
                 run.result.failures.append((failure, record))
                 continue
-            entry = Entry(None, run.partition, record.offset, change.source_ms, change.operation)
-            if type(action) is Write:
-                entry.line = action.line
-                steps.append((action.document_id, entry))
-            elif not isinstance(action, Clear):
+            line = action.line if type(action) is Write else None
+            entry = Entry(line, run.partition, record.offset, change.source_ms, change.operation)
+            if not isinstance(action, Clear):
                 steps.append((action.document_id, entry))
             elif index.truncate != "ignore":
                 steps.append((None, entry))

@@ -79,7 +79,7 @@ class Writer:
             return await sink.clear(uid, metadata=metadata)
         if part.kind is PartKind.DELETE:
             return await sink.delete(uid, part.document_ids, metadata=metadata)
-        payload = b"\n".join(entries[document_id].line or b"" for document_id in part.document_ids)
+        payload = b"\n".join([entries[document_id].line or b"" for document_id in part.document_ids])
         return await sink.write(uid, payload, metadata=metadata)
 
     def _forget(self, part: Part) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sync_worker.pipeline import model
+from sync_worker.pipeline import lane, model
 
 from .schedule import run
 from .world import PLACE, World
@@ -15,6 +15,7 @@ from .world import PLACE, World
 @pytest.fixture(autouse=True)
 def everything_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "PACK_FROM_BYTES", 0)
+    monkeypatch.setattr(lane, "_PACK_AFTER_S", 0.0)
 
 
 @pytest.mark.parametrize("seed", range(100, 104))
