@@ -36,7 +36,7 @@ class MessageReader:
     Attributes:
         newest: the last message that came; a worker that starts sees the one that is at the topic's end.
         fault: why nothing can be read at the moment, None where it can.
-        end: offsets that the topic's partitions ended at when they were last asked, summed; None while unknown.
+        end: where the topic's partitions ended when they were last asked or read, summed; None while unknown.
     """
 
     def __init__(self, bootstrap: str, topic: str, security: Mapping[str, str], *, group: str) -> None:
@@ -181,6 +181,7 @@ class MessageReader:
     def _take(self, message: KafkaMessage) -> None:
         record = stored(message)
         self._next[record.partition] = record.offset + 1
+        self.end = max(self.end or 0, sum(self._next.values()))
         found = logical_message(record)
         if found is not None:
             self._on_loop(self._came, found)

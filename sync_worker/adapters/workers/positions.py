@@ -70,6 +70,7 @@ class GroupPositions:
         self._http = httpx.AsyncClient(timeout=_ANSWER_S, transport=transport)
         self._workers: list[_Known] = []
         self._bookmarks: Mapping[TopicPartition, Bookmark] = {}
+        self._asked: frozenset[TopicPartition] = frozenset()
         self._looked_at = -_LOOK_S
 
     async def close(self) -> None:
@@ -91,7 +92,8 @@ class GroupPositions:
         return Standing(newest(claims), [hold for answer in answers for hold in _holds(answer)])
 
     async def _look(self, partitions: Collection[TopicPartition]) -> None:
-        if time.monotonic() - self._looked_at < _LOOK_S:
+        # Several barriers may wait at once, each for its own partitions.
+        if time.monotonic() - self._looked_at < _LOOK_S and self._asked.issuperset(partitions):
             return
         mine = self._own()["worker"] if self._own is not None else None
         known = {(worker.name, worker.address): worker for worker in self._workers}
@@ -100,7 +102,9 @@ class GroupPositions:
             for row in await self._state.workers()
             if row.address and row.worker != mine and time.time() - row.last_seen < _SEEN_S
         ]
-        self._bookmarks = await self._state.bookmarks(partitions)
+        asked = self._asked.union(partitions)
+        self._bookmarks = await self._state.bookmarks(asked)
+        self._asked = asked
         self._looked_at = time.monotonic()
 
     async def _ask(self, worker: _Known) -> Told | None:

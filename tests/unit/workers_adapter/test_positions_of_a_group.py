@@ -124,3 +124,10 @@ async def test_a_worker_answers_for_itself_without_asking_itself(state: State, w
     group = GroupPositions(state, own=lambda: told("me", {A: at(1, 3)}, []), transport=httpx.MockTransport(workers.handle))
     assert set((await group.standing([A, B])).positions) == {A, B}
     assert workers.asked == ["other"]
+
+
+async def test_barriers_that_wait_at_once_each_get_their_partitions(state: State, group: GroupPositions) -> None:
+    """What one asked a moment ago must not hide what another asks for."""
+    state.marks = {A: Bookmark(A, "id", 5, {}), B: Bookmark(B, "id", 6, {})}
+    assert set((await group.standing([A])).positions) == {A}
+    assert set((await group.standing([B])).positions) == {B}
