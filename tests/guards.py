@@ -164,7 +164,10 @@ def internal_convicts_only_on_a_healthy_server() -> None:
     async def healthy(*_: Any) -> bool:
         return True
 
-    put(Isolation, "_is_healthy", healthy)
+    async def all_of_them(_: Any, documents: Any) -> Any:
+        return documents
+
+    put(Isolation, "_accused", all_of_them)
     put(Isolation, "_probe", healthy)
 
 

@@ -39,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 _NAMED_ROUNDS = 3
 _SOLITUDE_ATTEMPTS = 8
-_REPEATS = 2
 _UNPROVEN = 2
 """Documents in a row that may be blamed on no better proof than that the server still deletes."""
 
@@ -177,9 +176,20 @@ class Isolation:
         await self._try(suspects)
 
     async def _try(self, suspects: Sequence[str]) -> None:
-        for document_id in suspects:
-            if self._cause is None:
-                await self._alone(document_id)
+        """Each alone. Where the server could be the reason, a document is convicted only if it fails, others pass, and it fails
+        again: a spell of sickness, which begins once and ends once, can't be on both sides of others that pass."""
+        doubtful = [document_id for document_id in suspects if await self._alone(document_id, others_passed=False)]
+        if not doubtful or self._cause is not None:
+            return
+        for document_id in await self._accused(doubtful):
+            await self._alone(document_id, others_passed=True)
+        left = [document_id for document_id in doubtful if document_id in self.pool]
+        if left and self._cause is None:
+            self.needs_company = True
+            raise SinkUnavailable(
+                f"{self._index.name}: {len(left)} documents fail one by one; nothing shows that they are to blame",
+                remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
+            )
 
     async def _send(self, entries: dict[str, Entry]) -> Cause | None:
         """Write these to the live index; what was applied leaves the pool. The cause of the first failure, or None."""
@@ -197,57 +207,64 @@ class Isolation:
         for document_id in entries:
             self.pool.pop(document_id, None)
 
-    async def _alone(self, document_id: str) -> None:
-        """Try one document alone on the live index, and convict it if that fails for a reason of its own."""
-        repeats = 0
-        blamed: bool | None = None
+    async def _alone(self, document_id: str, *, others_passed: bool) -> bool:
+        """Try one document alone on the live index, and convict it if that fails for a reason of its own.
+
+        Whether it failed and the server could be the reason, because no other was seen to pass meanwhile.
+        """
         for _ in range(_SOLITUDE_ATTEMPTS):
             entry = self.pool.get(document_id)
-            if entry is None:
-                return
+            if entry is None or self._cause is not None:
+                return False
             (task,) = await self._submit({document_id: entry})
             if task.status is TaskStatus.SUCCEEDED:
                 await self._take_out({document_id: entry})
-                return
+                return False
             cause = Cause.of(task)
             policy = policy_for(cause.code)
             if policy.verdict in (Verdict.HOLD, Verdict.DENIED, Verdict.AGAIN):
                 self._cause = cause
-                return
+                return False
             if named_document(cause.message, (document_id,)) is None and policy.verdict is not Verdict.OWN_TASK:
                 if task.batch_uid is not None and await self._index.sink.tasks_in_batch(task.batch_uid) != 1:
                     continue
-                repeats += 1
-                if policy.verdict is Verdict.EITHER:
-                    if repeats >= _REPEATS and blamed is None:
-                        blamed = await self._is_to_blame(document_id, entry)
-                    if not blamed:
-                        await self._clock.sleep(0.05)
-                        continue
+                if policy.verdict is Verdict.EITHER and not others_passed:
+                    return True
             await self._convict(document_id, entry, cause)
             self.pool.pop(document_id, None)
-            return
+            return False
         self.needs_company = True
         raise SinkUnavailable(
             f"{self._index.name}: one document keeps failing ({cause.code}: {cause.message}); nothing shows that it is to blame",
             remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
         )
 
-    async def _is_to_blame(self, document_id: str, entry: Entry) -> bool:
-        """Whether others pass: another document on the live index, or on a scratch index where this one fails.
+    async def _accused(self, documents: Sequence[str]) -> Sequence[str]:
+        """Those that may be to blame: something else passed just now, and it is not the live index that takes nothing.
 
         That a deletion of nothing passes shows little about documents. Where there can be no scratch index it has to do for a
         document or two; if all fail that come, only another document can show that the index takes any.
         """
+        async with self._scratch_index() as place:
+            if place is not None:
+                return [document_id for document_id in documents if await self._fails_there_too(place, document_id)]
+        if not self._healthy and self._failed_in_a_row() > _UNPROVEN:
+            return []
+        entry = next((self.pool[document_id] for document_id in documents if document_id in self.pool), None)
+        return documents if entry is not None and await self._nothing_is_deleted(entry) else []
+
+    async def _fails_there_too(self, place: tuple[AdminSink, str], document_id: str) -> bool:
+        entry = self.pool.get(document_id)
+        if entry is None:  # its partition was lost meanwhile
+            return False
         if self._healthy or document_id in self._fails_on_scratch:
             return True
-        if entry.line is not None:
-            async with self._scratch_index() as place:
-                if place is not None:
-                    cause = await self._try_on(*place, [(document_id, entry.line)])
-                    return cause is not None and policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
-        if self._failed_in_a_row() > _UNPROVEN:
-            return False
+        if entry.line is None:
+            return await self._nothing_is_deleted(entry)
+        cause = await self._try_on(*place, [(document_id, entry.line)])
+        return cause is not None and policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
+
+    async def _nothing_is_deleted(self, entry: Entry) -> bool:
         nothing = Entry(None, entry.partition, entry.offset, entry.source_ms, entry.operation)
         (task,) = await self._submit({f"sync-worker-probe-{uuid4().hex}": nothing})
         return task.status is TaskStatus.SUCCEEDED

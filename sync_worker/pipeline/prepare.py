@@ -158,8 +158,9 @@ class Preparation:
         found = [task for task in await index.sink.tasks_from(index.uid, uid, limit=1) if task.uid == uid]
         if found:
             return None if found[0].metadata == metadata else f"{task}, which was ours, is now somebody else's"
+        # Pruned together with all others: the index's creation is a task as well, so an older state would show at least that.
         oldest = await index.sink.oldest_task_uid(index.uid)
-        return None if oldest is not None and oldest > uid else f"{task}, which was applied, is unknown now"
+        return None if oldest is None or oldest > uid else f"{task}, which was applied, is unknown now"
 
     async def unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
         """Raises the problem unless an operator cleared exactly this one."""
@@ -176,13 +177,17 @@ class Preparation:
         await self._state.add_finding(found(FindingKind.NEVER_FILLED, index.name, evidence, now=self._clock.now()))
 
     async def _notice_growth(self, partition: TopicPartition) -> None:
+        """By a count of its own: at a first start the bookmarks of a topic's partitions come one after the other."""
         count = (await self._log.partition_counts([partition.topic])).get(partition.topic, 0)
-        everyone = [TopicPartition(partition.topic, number) for number in range(count)]
-        known = await self._state.bookmarks(everyone)
-        if known and partition not in known and partition.partition > 0 and max(p.partition for p in known) < partition.partition:
-            evidence = f"{partition.topic} has {count} partitions now, {len(known)} were known"
+        fact = (f"topic {partition.topic}", "partitions")
+        known = (await self._state.recorded_facts()).get(fact)
+        if known == count:
+            return
+        if known is not None and known < count:
+            evidence = f"{partition.topic} has {count} partitions now, {known} were known"
             finding = found(FindingKind.PARTITION_COUNT_CHANGED, partition.topic, evidence, now=self._clock.now())
             await self._state.add_finding(finding)
+        await self._state.record_facts({fact: count})
 
 
 async def record_at(log_port: Log, partition: TopicPartition, offset: int) -> Record | None:

@@ -93,7 +93,7 @@ class Settler:
             return await self._sink.oldest_task_uid(part.index.uid)
 
         known = await self._patience.persist(f"meilisearch:{self._name}", oldest, wanted=lambda: True)
-        if known is not None and known > uid:
+        if known is None or known > uid:
             forgotten = Task(uid, TaskStatus.FAILED, "forgotten", part.index.uid, None, None, "task_forgotten", "pruned")
             self._settle(uid, forgotten)
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import StartAgain
-from sync_worker.ports import Bookmark
+from sync_worker.ports import Bookmark, IndexRecord
 from sync_worker.progress.bookmark import tail_of
 
 from .world import PLACE, Worker, World
@@ -230,6 +231,47 @@ async def test_a_grown_partition_count_leaves_a_finding(world: World) -> None:
     await world.until(first.pipeline.health.ready, "the partitions are prepared")
 
     await world.found("partition-count-changed")
+
+
+async def test_partitions_that_come_one_after_the_other_at_a_first_start_are_no_growth(world: World) -> None:
+    """The first bookmark of a topic is stored while its other partitions are still being prepared."""
+    first = asyncio.Event()
+    real, saved = world.log.committed, world.state.save_progress
+
+    async def committed(partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int | None]:
+        if PLACE not in partitions:
+            await first.wait()
+        return await real(partitions)
+
+    async def save_progress(bookmarks: Collection[Bookmark], indexes: Collection[IndexRecord]) -> None:
+        await saved(bookmarks, indexes)
+        first.set()
+
+    world.log.committed = committed  # type: ignore[method-assign]
+    world.state.save_progress = save_progress  # type: ignore[method-assign]
+    worker = await world.start(partitions=2)
+    await world.until(worker.pipeline.health.ready, "the partitions are prepared")
+
+    assert await world.state.findings() == []
+
+
+async def test_a_history_that_was_deleted_or_pruned_is_no_restored_server(world: World) -> None:
+    """Nothing is left that knows the applied task, and nothing says that it was not applied."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    await world.double.wait_idle()
+    world.double.prune_tasks(world.double.core.state.tasks)
+    await worker.die()
+    second = await world.worker("w2")
+    await second.assign(2)
+    end = world.change("u", 1, name="y", n=2) + 1
+    await second.deliver()
+    await world.acknowledged(end)
+
+    assert await world.state.findings() == []
+    assert world.documents()["1"]["name"] == "y"
 
 
 async def test_a_foreign_write_leaves_a_finding(world: World) -> None:

@@ -13,7 +13,7 @@ from sync_worker.errors import SinkDenied, SinkRejected, SinkUnavailable, SyncWo
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.ports import TaskUid
 from sync_worker.testing.meilisearch.errors import ApiError
-from sync_worker.testing.meilisearch.tasks import Addition
+from sync_worker.testing.meilisearch.tasks import Addition, Deletion
 
 from .world import PLACE, World
 
@@ -224,6 +224,32 @@ async def test_a_disk_that_fills_up_while_isolating_in_place_convicts_nobody(wor
 
     assert await world.failures() == []
     assert list(world.documents()) == ["1"]
+
+
+@pytest.mark.parametrize("with_scratch", [False, True])
+@pytest.mark.parametrize("spell", range(1, 8))
+async def test_a_spell_of_sickness_convicts_nobody(world: World, with_scratch: bool, spell: int) -> None:
+    """The server fails so many batches and is well again, in the middle of an isolation: that is no reason to blame anybody."""
+    world.with_scratch = with_scratch
+    worker = await world.start()
+    sick = 0
+
+    def fault(tasks: Sequence[Any]) -> ApiError | None:
+        nonlocal sick
+        if not isinstance(tasks[0].content, Addition | Deletion) or sick >= spell:
+            return None
+        sick += 1
+        return ApiError("internal", "internal: something is wrong.")
+
+    world.double.core.batch_fault = fault
+    for key in range(1, 3):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert sick == spell
+    assert await world.failures() == []
+    assert len(world.documents()) == 2
 
 
 async def test_without_a_scratch_index_a_server_that_takes_no_document_convicts_two_at_most(world: World) -> None:
