@@ -317,6 +317,10 @@ class AskedRetry:
     rebuilt: bool
 
 
+PAUSED = "paused"
+"""Kind of the hold of a paused index: asked for, so that it makes no worker unready."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """An index that is not written to until somebody resumes it. `asked_at` is seconds since 1970."""
@@ -468,6 +472,10 @@ class State(Requests, MovedKeys, Protocol):
         self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str], address: str = ""
     ) -> None:
         """Heartbeat of one worker with what it owns, what it holds for (subject → cause), and the URL of its pages."""
+        ...
+
+    async def worker_gone(self, worker: str) -> None:
+        """It ended in order, so that nobody waits for its next heartbeat."""
         ...
 
     async def close(self) -> None: ...

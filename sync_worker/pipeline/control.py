@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping
 from sync_worker.pipeline.holds import Holds, Patience
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.retry import Retries
-from sync_worker.ports import Clock, Pause, State
+from sync_worker.ports import PAUSED, Clock, Pause, State
 
 _LOOK_S = 1.0
 _BUSY_S = 0.1
-PAUSED = "paused"
-"""Kind of the hold of a paused index."""
 
 
 class Control:

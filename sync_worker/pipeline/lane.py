@@ -129,7 +129,8 @@ class Lane:
     @property
     def drained(self) -> bool:
         """Nothing left to finish before the worker ends. Half of a replay is not sent: it would leave old documents visible."""
-        return self.quiet or bool(self.replay_until and self._outbox is None and not self._flushes and self._isolation is None)
+        nothing_sent = self._outbox is None and not self._flushes and self._isolation is None
+        return self.quiet or (nothing_sent and (self.paused or bool(self.replay_until)))
 
     def wake(self) -> None:
         self._changed.set()

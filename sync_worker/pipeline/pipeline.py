@@ -12,7 +12,7 @@ import structlog
 
 from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
-from sync_worker.errors import OperatorNeeded, OwnershipLost, StartAgain
+from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, StartAgain
 from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.pipeline.control import Control
@@ -35,7 +35,7 @@ from sync_worker.pipeline.translate import Translation, Translator
 from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.witness import Witness
 from sync_worker.pipeline.write import Writer
-from sync_worker.ports import Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
+from sync_worker.ports import PAUSED, Chunk, Clock, DeadLetters, Log, Membership, Sink, Source, State, Telemetry
 from sync_worker.progress.bookmark import tail_of
 from sync_worker.progress.ledger import Ledger
 
@@ -139,6 +139,7 @@ class Pipeline:
         self._moved_rows = MovedRows(
             self._lanes, self._partitions, state=state, source=source, quarantine=self._quarantine, clock=clock
         )
+        self._worker_name = worker_name
         self._stopping = False
 
     def _lane(self, index: Index, worker: WorkerIdentity, limits: Limits) -> Lane:
@@ -231,7 +232,7 @@ class Pipeline:
         self._stopping = True
         deadline = self._clock.monotonic() + drain_s
         while self._clock.monotonic() < deadline and not all(lane.drained for lane in self._lanes.values()):
-            if self.tasks.crash is not None or self._holds.current():
+            if self.tasks.crash is not None or any(hold.kind != PAUSED for hold in self._holds.current()):
                 break
             await self._clock.sleep(0.02)
         try:
@@ -242,6 +243,10 @@ class Pipeline:
         except Exception as error:
             log.warning("last acknowledgement not stored", cause=explain(error))
         await self.tasks.cancel_all()
+        try:
+            await self._state.worker_gone(self._worker_name)
+        except EnvironmentFault as fault:
+            log.warning("not signed off", cause=fault.message)
 
     # Taking
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.schema import operations, workers
@@ -31,6 +31,11 @@ class ActivityTables(Connections):
         }
         async with self._writing() as connection:
             await connection.execute(self._upsert(workers, ("worker",), first_seen=workers.c.first_seen), [values])
+
+    async def worker_gone(self, worker: str) -> None:
+        """It ended in order, so that nobody waits for its next heartbeat."""
+        async with self._writing() as connection:
+            await connection.execute(delete(workers).where(workers.c.worker == worker))
 
     async def workers(self) -> Sequence[WorkerRow]:
         """Every worker that was ever seen, by name."""

@@ -16,6 +16,7 @@ from sync_worker.change.model import TopicPartition
 from sync_worker.errors import ConfigurationError
 from sync_worker.failure.model import Finding
 from sync_worker.metrics import METRICS, ScrapedName, exported_name
+from sync_worker.ports import PAUSED
 
 
 class Hold(Protocol):
@@ -171,7 +172,7 @@ def readiness(source: HealthSource, chain: Chain, *, now: float) -> dict[str, An
     holds = source.holds()
     findings = source.unready_findings()
     failed = source.failed_tasks()
-    reasons = [f"{hold.subject}: {hold.cause}" for hold in holds]
+    reasons = [f"{hold.subject}: {hold.cause}" for hold in holds if hold.kind != PAUSED]
     reasons += [f"{finding.subject}: {finding.kind}" for finding in findings]
     reasons += [f"task ended: {name}" for name in failed]
     silence = chain.silence()
