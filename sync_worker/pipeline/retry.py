@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
 from sync_worker.batch.coalesce import Entry
 from sync_worker.change.decode import key_of
+from sync_worker.change.header import promised_key
 from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import RecordError
 from sync_worker.failure.model import RECORD_REMOVED, FailureStatus
@@ -168,10 +170,12 @@ class Retries:
         steps = translation.steps[failure.index]
         if not steps:
             await self._close(retry, FailureStatus.RESOLVED, "it asks nothing of the index any more")
-        elif steps[0][0] != document_id:
+            return
+        # More than one where the record is the delete of a key change: the row of the new key has its place there too.
+        entry = next((entry for known, entry in steps if known == document_id), None)
+        if entry is None:
             await self._back(retry, "today's declaration gives its document another id: retry it --from-source")
         else:
-            entry = steps[0][1]
             self._put(lane, partition, retry, document_id, entry, later_from=failure.offset + 1)
 
     async def _from_source(self, lane: Lane, partition: Partition, retry: AskedRetry, record: Record) -> None:
@@ -180,7 +184,7 @@ class Retries:
         if self._membership.backlog(partition.place) != 0 and waited < _CATCH_UP_S:
             return
         try:
-            key = key_of(record)
+            key = self._key(lane, record, failure.document_id)
             if lane.unsettled([lane.index.projector.document_id(key)]):
                 return
             document_id, entry = await row_now(
@@ -192,6 +196,13 @@ class Retries:
         assert partition.ledger is not None
         if not partition.dropped:
             self._put(lane, partition, retry, document_id, entry, later_from=partition.ledger.position)
+
+    def _key(self, lane: Lane, record: Record, document_id: str | None) -> Mapping[str, Any]:
+        """The record's own key, or the one that it promises where the failed document bears that. Raises RecordError."""
+        promised = promised_key(record)
+        if promised is not None and document_id is not None and lane.index.projector.document_id(promised) == document_id:
+            return promised
+        return key_of(record)
 
     def _put(
         self, lane: Lane, partition: Partition, retry: AskedRetry, document_id: str, entry: Entry, *, later_from: int

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import orjson
+import pytest
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.change.partitioner import partition_of
@@ -186,3 +187,26 @@ async def test_a_create_that_went_first_in_the_other_partition_is_not_undone(wor
         assert time.monotonic() < end, "the request is closed once it is applied"
         await asyncio.sleep(0.01)
     assert {key: document["name"] for key, document in world.documents().items()} == {str(new): "newest"}
+
+
+@pytest.mark.parametrize("from_source", [False, True])
+async def test_a_row_that_is_refused_can_be_tried_again(world: World, from_source: bool) -> None:
+    """Its failure lies where the delete of the old key is; a retry must write the new key's document, not the old one's."""
+    worker = await world.start()
+    world.change("c", 1, name="one", n=1)
+    await worker.deliver()
+    world.poison("11")
+    Key(world, 1, 11, name="one", n=1).gone()
+    await worker.deliver()
+    await world.acknowledged(3)
+    [work] = await world.state.failed_work()
+    assert (work.failure.document_id, world.documents()) == ("11", {})
+
+    world.poison()
+    await world.state.ask_retry(work.id, from_source=from_source, by="tester")
+    await world.until(lambda: "11" in world.documents(), "the retried row")
+    end = time.monotonic() + 10
+    while (await world.state.failed_work(ids=[work.id]))[0].status.value != "resolved":
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+    assert set(world.documents()) == {"11"}
