@@ -106,7 +106,7 @@ RULES: dict[FindingKind, Rule] = {
         unready=True,
         doubt="failed work of {subject}, and whether every change of it was read",
         remedy="Where the offset was moved, move it back (kafka-consumer-groups.sh --reset-offsets). Where the state database is "
-        "another one, restore it, or take what failed meanwhile from the dead-letter topic. Then: "
+        "another one, restore it, or take what failed meanwhile from the dead-letter topic: sync-worker dlq rebuild-table. Then: "
         f"{_clear(FindingKind.STATE_LOST)}",
         proof=Proof.DECISION,
     ),
