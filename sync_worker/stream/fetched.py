@@ -21,6 +21,12 @@ class FetchedRecords(FetchResult):  # type: ignore[misc]
     _rest: Iterator[Any]
     _partition_records: Any
 
+    def __init__(self, tp: Any, *, partition_records: Any, **others: Any) -> None:
+        super().__init__(tp, partition_records=partition_records, **others)
+        # Its own iterator, which is not used here, refers to it: a cycle around the whole answer of the broker, and the collector
+        # of cycles comes by rarely.
+        partition_records._records_iterator = None
+
     def getall(self, max_records: int) -> list[Any]:
         """At most so many records, none when the partition is not to be read any more.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -49,7 +51,9 @@ def abort_marker(first: int, *, producer: int) -> bytearray:
 class Fetch:
     """One partition's part of a fetch, and the consumer's position."""
 
-    def __init__(self, batches: Iterable[bytes | bytearray], position: int, *, check: bool = False, aborted: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, batches: Iterable[bytes | bytearray], position: int, *, check: bool = False, aborted: Sequence[Any] = ()
+    ) -> None:
         self.position = position
         self.paused = False
         data = MemoryRecords(b"".join(bytes(one) for one in batches))
@@ -129,3 +133,16 @@ def test_nothing_is_taken_of_a_partition_that_moved_elsewhere_meanwhile() -> Non
 
     assert fetch.take(10) == []
     assert fetch.position == 17
+
+
+def test_what_was_taken_is_free_without_the_collector_of_cycles() -> None:
+    """A broker's answer has megabytes, and the collector comes by rarely: a cycle would keep dozens of them in memory."""
+    source = PartitionRecords(PLACE, MemoryRecords(bytes(batch(0, 5))), [], 0, None, None, False, 1)
+    gone = weakref.ref(source)
+    gc.disable()
+    try:
+        FetchedRecords(PLACE, assignment=None, partition_records=source, backoff=0)
+        del source
+        assert gone() is None
+    finally:
+        gc.enable()
