@@ -33,8 +33,8 @@ from sync_worker.stream.membership import GroupMembership
 from sync_worker.stream.run import end_at_the_latest, run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
-from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.allocator import give_memory_back
+from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.collector import calm_collector
 from sync_worker.wiring.watch import build_watcher
 
