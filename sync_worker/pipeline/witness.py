@@ -5,7 +5,7 @@ Looked at once for each chunk; a chunk of streamed changes costs one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -15,7 +15,7 @@ from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.translate import Translation
 from sync_worker.ports import Clock, Log, State
 from sync_worker.watch.fill import Fill, FillProof
-from sync_worker.watch.fills import PendingFill
+from sync_worker.watch.fills import PendingFill, stands
 from sync_worker.watch.snapshots import unasked
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,8 @@ class Witness:
         self._log = log_port
         self._clock = clock
         self._runs: dict[TopicPartition, str] = {}
-        self._fills: Mapping[str, Fill] = {}
-        self._fills_at = -_KNOWN_S
+        self._fills: dict[str, Fill | None] = {}
+        self._learned_at: dict[str, float] = {}
         self._told_at: dict[str, float] = {}
 
     def concerns(self, place: TopicPartition, records: Sequence[Record], translation: Translation) -> bool:
@@ -65,8 +65,9 @@ class Witness:
         self, place: TopicPartition, topic_id: str, row: int, end: int | None, indexes: Collection[str]
     ) -> None:
         now = self._clock.monotonic()
-        if now - self._fills_at >= _KNOWN_S:
-            self._fills, self._fills_at = await self._state.fills(), now
+        if now - self._learned_at.get(place.topic, -_KNOWN_S) >= _KNOWN_S:
+            await self._learn_fills(indexes)
+            self._learned_at[place.topic] = now
         ended: dict[tuple[str, str], object] = {}
         for index in indexes:
             fill = self._fills.get(index)
@@ -77,6 +78,13 @@ class Witness:
                 await self._tell(index, place, row, now)
         if ended:
             await self._state.record_facts(ended)
+
+    async def _learn_fills(self, indexes: Collection[str]) -> None:
+        """A fill of an index that was made anew since counts no more; one whose index is not recorded yet does."""
+        fills, records = await self._state.fills(), await self._state.index_records(indexes)
+        for name in indexes:
+            record, fill = records.get(name), fills.get(name)
+            self._fills[name] = fill if record is None else stands(fill, record.uid, record.created_at)
 
     async def _pending(self, place: TopicPartition, topic_id: str, end: int) -> PendingFill:
         """The last row has its place in one partition; how far the others' rows go is known by their ends alone."""

@@ -50,6 +50,11 @@ def passed(ends: Mapping[int, int], topic_id: str, marks: Mapping[int, Mark], in
     )
 
 
+def stands(fill: Fill | None, uid: str, created_at: str) -> Fill | None:
+    """The fill, where it went into this physical index: an index that was made anew is empty."""
+    return fill if fill is not None and (fill.uid, fill.created_at) == (uid, created_at) else None
+
+
 def outdated(fill: Fill, declared: str, last_declared: str | None) -> bool:
     """Whether today's declaration is another than the one that some documents were made with, and nobody counted them yet.
 

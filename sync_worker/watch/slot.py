@@ -17,11 +17,10 @@ def look_at_slot(recorded: Recorded, slot: SlotSeen | None, connector: Connector
         connector: None where Connect could not be asked, or has none of this name.
     """
     subject = watched.slot
-    key = (f"slot {subject}", "confirmed")
-    known = recorded.get(key)
+    key = (f"slot {subject}", "seen")
     position = connector.position if connector is not None else None
     if slot is None:
-        if known is None and position is None:
+        if key not in recorded and position is None:
             return Look(_TOLD)  # nothing ever read from it: the connector makes it with its first start
         evidence = f"the replication slot {subject} is gone: PostgreSQL keeps nothing for the connector any more"
         return Look(_TOLD, (Noticed(FindingKind.SLOT_MISSING, subject, evidence), *lost(watched.indexes, evidence)))
@@ -33,21 +32,14 @@ def look_at_slot(recorded: Recorded, slot: SlotSeen | None, connector: Connector
     elif slot.wal_status == "unreserved":
         evidence = f"the replication slot {subject} is behind max_slot_wal_keep_size: a checkpoint may remove what it needs"
         noticed = [Noticed(FindingKind.SLOT_AT_RISK, subject, evidence)]
-    if slot.confirmed is None:
-        return Look(_TOLD, tuple(noticed))
-    if position is not None and slot.confirmed > position:
+    # It may be lower than it was: PostgreSQL stores it with a checkpoint, and goes back to that after a crash.
+    if position is not None and slot.confirmed is not None and slot.confirmed > position:
         evidence = (
             f"the replication slot {subject} stands at {lsn(slot.confirmed)}, but Connect has stored {lsn(position)}: somebody "
             "moved the slot or made it anew, and PostgreSQL never sends what lies between"
         )
         noticed += lost(watched.indexes, evidence)
-    if known is not None and slot.confirmed < int(known):
-        evidence = (
-            f"the replication slot {subject} stands at {lsn(slot.confirmed)} and was at {lsn(int(known))}: it was made anew, or "
-            "the server was restored"
-        )
-        noticed += lost(watched.indexes, evidence)
-    return Look(_TOLD, tuple(noticed), {key: slot.confirmed})
+    return Look(_TOLD, tuple(noticed), {key: True})
 
 
 def lsn(position: int) -> str:

@@ -14,13 +14,16 @@ from sync_worker.ports import Clock, IndexRecord, Log, Sink, State, Telemetry
 from sync_worker.watch.columns import fingerprint
 from sync_worker.watch.facts import ColumnSeen, ConnectorSeen, Recorded, Watched, WatchedIndex
 from sync_worker.watch.fill import Fill, FillProof
-from sync_worker.watch.fills import Mark, PendingFill, outdated, passed, with_older
+from sync_worker.watch.fills import Mark, PendingFill, outdated, passed, stands, with_older
 from sync_worker.watch.snapshots import Scan, completed_scans
 
 log = structlog.get_logger(__name__)
 
 SNAPSHOT_END = "snapshot end"
 """Aspect of `index NAME`: a snapshot of its table has ended in the log, as `PendingFill` in JSON."""
+
+_NOTIFICATIONS_S = 600.0
+"""The whole topic is read: not with every look of an index that stays without a proof."""
 
 _DECLARATION = "declaration"
 _UNFILLED = "unfilled since"
@@ -57,6 +60,8 @@ class FillWatch:
         self._notifications = TopicPartition(notification_topic, 0)
         self._telemetry = telemetry
         self._clock = clock
+        self._scanned: Mapping[str, Scan] = {}
+        self._read_at: float | None = None
 
     async def look(self, connector: ConnectorSeen | None) -> None:
         """Raises StateUnavailable, LogUnavailable. `connector` is None where it was not seen."""
@@ -65,15 +70,18 @@ class FillWatch:
         # While a snapshot runs, a restart of the connector begins it anew: what it has ended so far proves nothing.
         streaming = connector is not None and connector.position is not None and not connector.snapshotting
         if streaming:
-            for name, index in self._watched.indexes.items():
-                fill = await self._filled(name, index, recorded, fills.get(name))
+            records = await self._state.index_records(list(self._watched.indexes))
+            for name, record in records.items():
+                standing = stands(fills.get(name), record.uid, record.created_at)
+                fill = await self._filled(record, self._watched.indexes[name], recorded, standing)
                 if fill is not None:
                     fills[name] = fill
         for name, index in self._watched.indexes.items():
             await self._compare_declarations(name, index, recorded, fills.get(name))
 
-    async def _filled(self, name: str, index: WatchedIndex, recorded: Recorded, fill: Fill | None) -> Fill | None:
+    async def _filled(self, record: IndexRecord, index: WatchedIndex, recorded: Recorded, fill: Fill | None) -> Fill | None:
         """The fill that is proven now; None where nothing new is."""
+        name = record.index
         subject = index_subject(name)
         pending = recorded.get((subject, SNAPSHOT_END))
         if fill is not None:
@@ -85,8 +93,7 @@ class FillWatch:
             await self._without_proof(name, index, recorded, marks)
             return None
         end = PendingFill.of_json(pending)
-        record = (await self._state.index_records([name])).get(name)
-        if record is None or not passed(end.ends, end.topic_id, marks, name):
+        if not passed(end.ends, end.topic_id, marks, name):
             return None
         fill = completed_fill(index, record, end, recorded, now=self._clock.now())
         await self._state.save_fills([fill])
@@ -154,6 +161,12 @@ class FillWatch:
         return PendingFill(FillProof.NOTIFICATION, topic_id, {place.partition: end for place, (_, end) in bounds.items()})
 
     async def _scans(self) -> Mapping[str, Scan]:
+        now = self._clock.monotonic()
+        if self._read_at is None or now - self._read_at >= _NOTIFICATIONS_S:
+            self._scanned, self._read_at = await self._read_notifications(), now
+        return self._scanned
+
+    async def _read_notifications(self) -> Mapping[str, Scan]:
         topic = self._notifications.topic
         if topic not in await self._log.topic_ids([topic]):
             return {}

@@ -305,3 +305,15 @@ async def test_a_condition_that_may_go_by_itself_is_looked_at_again_soon() -> No
         await chain.watcher.run()
     assert looks == [60.0, 10.0, 60.0, 60.0]
     assert await chain.state.findings() == []
+
+
+async def test_an_index_made_anew_is_not_filled_by_what_filled_the_old_one() -> None:
+    """Its documents are gone; the next snapshot's end proves the new one."""
+    chain = Chain()
+    await ended(chain, 0)
+    await chain.acknowledge(0)
+    await chain.look()
+    await chain.state.save_progress([], [IndexRecord("things", "things", "2027-07-07", "id", None, None)])
+    await ended(chain, 0)
+    await chain.look()
+    assert (await chain.state.fills())["things"].created_at == "2027-07-07"

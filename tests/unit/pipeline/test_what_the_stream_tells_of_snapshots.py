@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any
+from dataclasses import replace
 
 import orjson
 
+from sync_worker.change.model import TopicPartition
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.testing.memory import envelope
 from sync_worker.watch.fill import Fill, FillProof
@@ -104,7 +106,7 @@ async def test_an_index_whose_key_changed_is_read_no_further_until_somebody_deci
     await worker.pipeline.learn_findings()
 
     end = read(world, 2, None) + 1
-    delivering = _later(worker.deliver())
+    delivering = asyncio.ensure_future(worker.deliver())
     await world.until(lambda: any(hold.kind == "key-changed" for hold in worker.pipeline.health.holds()), "a hold")
     assert world.documents().keys() == {"1"}
 
@@ -115,7 +117,16 @@ async def test_an_index_whose_key_changed_is_read_no_further_until_somebody_deci
     assert await open_kinds(world) == []
 
 
-def _later(work: Any) -> Any:
-    import asyncio
-
-    return asyncio.ensure_future(work)
+async def test_each_table_is_judged_by_its_own_fill(world: World) -> None:
+    """Two tables read again one right after the other: both are told."""
+    other = TopicPartition("app.public.others", 0)
+    world.declare()
+    world.declare("others", table="public.others")
+    worker = await world.start()
+    await world.state.save_fills([filled(0), replace(filled(0), index="others", uid="others")])
+    for place, table in ((PLACE, TABLE), (other, "public.others")):
+        value = envelope(table, "r", row={"id": 1, "name": "x", "n": 1}, source_ms=1, snapshot="last")
+        world.log.append(place, b'{"id":1}', value, timestamp=1)
+        await worker.deliver(place)
+        await world.acknowledged(1, place)
+    assert sorted(finding.subject for finding in await world.state.findings()) == ["others", "things"]

@@ -12,7 +12,7 @@ from sync_worker.watch.slot import look_at_slot
 
 from .chain import CONNECTOR, SLOT, WATCHED, connector, slot
 
-CONFIRMED = ("slot app_slot", "confirmed")
+SEEN = ("slot app_slot", "seen")
 SERVER = ServerSeen("7000000000000000001", 1)
 SERVER_FACTS = {("connector app", "system"): "7000000000000000001", ("connector app", "timeline"): 1}
 
@@ -25,15 +25,15 @@ LOST = [("changes-lost", "things"), ("changes-lost", "numbers")]
 
 
 def test_a_slot_that_goes_on_is_no_news_and_is_remembered() -> None:
-    """What was confirmed is the measure of the next look."""
-    look = look_at_slot({CONFIRMED: 900}, SLOT, CONNECTOR, WATCHED)
+    """That it was there is what the next look needs to miss it."""
+    look = look_at_slot({SEEN: True}, SLOT, CONNECTOR, WATCHED)
     assert kinds(look) == []
-    assert look.facts == {CONFIRMED: 1000}
+    assert look.facts == {SEEN: True}
 
 
 def test_a_slot_that_is_gone_loses_changes_of_every_index() -> None:
     """Nothing is kept for the connector from here on."""
-    assert kinds(look_at_slot({CONFIRMED: 900}, None, CONNECTOR, WATCHED)) == [("slot-missing", "app_slot"), *LOST]
+    assert kinds(look_at_slot({SEEN: True}, None, CONNECTOR, WATCHED)) == [("slot-missing", "app_slot"), *LOST]
 
 
 def test_a_slot_that_connect_has_read_from_is_missed_without_an_earlier_look() -> None:
@@ -59,20 +59,20 @@ def test_a_slot_about_to_lose_is_told_before_it_does() -> None:
 
 def test_a_slot_ahead_of_what_connect_stored_was_moved() -> None:
     """PostgreSQL starts at the slot's position and nobody else compares the two."""
-    look = look_at_slot({CONFIRMED: 1000}, slot(confirmed=2000), CONNECTOR, WATCHED)
+    look = look_at_slot({SEEN: True}, slot(confirmed=2000), CONNECTOR, WATCHED)
     assert kinds(look) == LOST
     assert "0/7D0" in look.noticed[0].evidence
     assert "0/3E8" in look.noticed[0].evidence
 
 
-def test_a_slot_that_went_back_was_made_anew_or_restored() -> None:
-    """A position that was confirmed never falls."""
-    assert kinds(look_at_slot({CONFIRMED: 5000}, slot(confirmed=1000), CONNECTOR, WATCHED)) == LOST
+def test_a_slot_that_went_back_after_a_crash_is_no_news() -> None:
+    """PostgreSQL stores the position with a checkpoint; the connector knows its own."""
+    assert kinds(look_at_slot({SEEN: True}, slot(confirmed=1), CONNECTOR, WATCHED)) == []
 
 
 def test_nothing_is_said_about_positions_while_connect_does_not_answer() -> None:
     """No verdict without evidence."""
-    assert kinds(look_at_slot({CONFIRMED: 900}, slot(confirmed=2000), None, WATCHED)) == []
+    assert kinds(look_at_slot({SEEN: True}, slot(confirmed=2000), None, WATCHED)) == []
 
 
 @pytest.mark.parametrize("seen", [ServerSeen("7000000000000000002", 1), ServerSeen("7000000000000000001", 2)])
