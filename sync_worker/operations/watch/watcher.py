@@ -18,7 +18,7 @@ from sync_worker.watch.look import Noticed
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 60.0
-_SOON_S = 10.0
+_SOON_S = 5.0
 """While a condition is open that may go by itself: a connector that is back must not be called down for another minute."""
 
 _BLIND_AFTER = 3

@@ -303,7 +303,7 @@ async def test_a_condition_that_may_go_by_itself_is_looked_at_again_soon() -> No
     chain.clock.sleep = sleep  # type: ignore[method-assign]
     with pytest.raises((StopAsyncIteration, RuntimeError)):
         await chain.watcher.run()
-    assert looks == [60.0, 10.0, 60.0, 60.0]
+    assert looks == [60.0, 5.0, 60.0, 60.0]
     assert await chain.state.findings() == []
 
 
