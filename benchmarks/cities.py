@@ -53,7 +53,7 @@ DECLARATION: dict[str, Any] = {
 }
 
 # The headers of Debezium 3.7.0, as captured under tests/fixtures/envelopes.
-_HEADERS: list[tuple[str, str | bytes | None]] = [
+HEADERS: list[tuple[str, str | bytes | None]] = [
     ("__debezium.context.connectorLogicalName", b"app"),
     ("__debezium.context.taskId", b"0"),
     ("__debezium.context.connectorName", b"postgresql"),
@@ -150,7 +150,7 @@ def produce(bootstrap_servers: str, topic: str, events: Iterator[tuple[bytes, by
     for event_key, value in events:
         while True:
             try:
-                producer.produce(topic, key=event_key, value=value, headers=_HEADERS)
+                producer.produce(topic, key=event_key, value=value, headers=HEADERS)
                 break
             except BufferError:
                 producer.poll(0.05)
