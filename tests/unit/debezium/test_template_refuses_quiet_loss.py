@@ -48,7 +48,7 @@ def test_what_the_facts_demand_is_in_the_template() -> None:
     for option, value in {
         "tasks.max": "1",
         "read.only": "true",
-        "poll.interval.ms": "1",
+        "poll.interval.ms": "2",
         "incremental.snapshot.chunk.size": "1024",
         "signal.enabled.channels": "kafka",
         "signal.poll.interval.ms": "200",
