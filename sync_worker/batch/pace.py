@@ -19,7 +19,7 @@ class Limits:
     flush_documents: int = 50_000
     flush_bytes: int = 32 * 1024 * 1024
     in_flight_documents: int = 300_000
-    in_flight_bytes: int = 88 * 1024 * 1024
+    in_flight_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

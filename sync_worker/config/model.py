@@ -282,7 +282,11 @@ class WorkerSection(_Section):
     )
     http_port: int = Field(9464, description="Port of the same; 0 takes a free one.", ge=0, le=65535)
     max_in_flight_documents: int = Field(300_000, description="Documents taken and not yet applied, at most.", ge=1)
-    max_in_flight_bytes: int = Field(88 * MIB, description="Bytes of documents taken and not yet applied, at most.", ge=MIB)
+    max_in_flight_bytes: int = Field(
+        64 * MIB,
+        description="Bytes that documents taken and not yet applied hold in memory, at most. What is sent is held compressed.",
+        ge=MIB,
+    )
     flush_documents: int = Field(50_000, description="Documents in one flush, at most.", ge=1)
     drain_s: float = Field(
         8.0, description="Seconds that SIGTERM leaves to finish what is in flight; the rest is read again later.", ge=0, le=60
