@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import orjson
 import psycopg
+from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks import cities
-from benchmarks.harness import Figure, Goal, Setting, seconds
+from benchmarks.harness import Figure, Goal, NotMeasuredError, Setting, seconds
 from benchmarks.server import PAYLOAD, Server
 from benchmarks.site import Site, moment, site
 
@@ -32,9 +33,10 @@ def measure(setting: Setting) -> list[Figure]:
             uid = f"read{turn}-{mine.name}"
             server.create(uid, cities.DECLARATION["settings"])
             direct.append(seconds(lambda mine=mine, uid=uid: server.load(uid, _read(mine))))  # type: ignore[misc]
+            batches = server.batches(uid)
             server.delete(uid)
-            setting.say(f"initial sync, directly: {direct[-1]:.1f} s")
-            whole, ready, phases = _sync(server, mine, len(found))
+            setting.say(f"initial sync, directly: {direct[-1]:.1f} s; server batches {batches}")
+            whole, ready, phases = _sync(setting, server, mine, len(found))
         started.append(whole)
         running.append(whole - ready)
         setting.say(f"initial sync, by the worker: {whole:.1f} s; {phases}")
@@ -77,19 +79,43 @@ def _read(mine: Site) -> Iterator[bytes]:
             yield orjson.dumps(document)
 
 
-def _sync(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
-    """Seconds from the first command, how many of them until the worker and the connector run, and what took how long."""
+def _sync(setting: Setting, server: Server, mine: Site, count: int) -> tuple[float, float, str]:
+    """Seconds from the first command, how many of them until worker and connector work, and what took how long.
+
+    They work once the partition is ready and the first row is in Kafka.
+
+    The command that applies the connector returns later: it waits until the connector has run steadily for a while.
+    """
     server.create(mine.name, cities.DECLARATION["settings"])
     began = time.time()
     worker = mine.start()
     mine.cli("connector", "apply")
     applied = time.time()
-    ready = max(worker.wait_ready(), applied)
     server.until_searchable(mine.name, count, within_s=900)
     took = time.time() - began
+    processor = worker.processor_s()
     time.sleep(1.0)
     flushes = ", ".join(f"{line['document_count']:,} at {moment(line) - began:.1f} s" for line in worker.lines("flush applied"))
-    phases = f"connector applied {applied - began:.1f} s, partition ready {worker.wait_ready() - began:.1f} s, flushes {flushes}"
+    partition = worker.wait_ready()
+    first, last = (_written(setting, mine, offset) for offset in (0, count - 1))
+    phases = (
+        f"connector applied {applied - began:.1f} s, partition ready {partition - began:.1f} s, rows in Kafka from "
+        f"{first - began:.1f} to {last - began:.1f} s, flushes {flushes}; server batches {server.batches(mine.name)}; "
+        f"processor {processor:.1f} s"
+    )
     worker.stop()
     server.delete(mine.name)
-    return took, ready - began, phases
+    return took, max(partition, first) - began, phases
+
+
+def _written(setting: Setting, mine: Site, offset: int) -> float:
+    """Seconds since 1970 at which the record was made."""
+    consumer = Consumer({"bootstrap.servers": setting.stack.kafka_bootstrap, "group.id": f"{mine.name}-look"})
+    try:
+        consumer.assign([TopicPartition(mine.topic, 0, offset)])
+        message = consumer.poll(10)
+        if message is None:
+            raise NotMeasuredError(f"no record at offset {offset} of {mine.topic}")
+        return float(message.timestamp()[1]) / 1000
+    finally:
+        consumer.close()
