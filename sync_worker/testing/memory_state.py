@@ -168,13 +168,13 @@ class MemoryState:
         if row is not None and row.status is FailureStatus.OPEN:
             row.from_source = from_source
             self._set(row, FailureStatus.RETRYING, f"asked by {by}")
-        return row and row.status
+        return None if row is None else row.status
 
     async def discard(self, failed_work_id: int, reason: str) -> FailureStatus | None:
         row = self._row(failed_work_id)
         if row is not None and row.status is FailureStatus.OPEN:
             self._set(row, FailureStatus.DISCARDED, reason)
-        return row and row.status
+        return None if row is None else row.status
 
     async def asked_retries(
         self, indexes: Collection[str], partitions: Collection[TopicPartition], *, limit: int
@@ -274,6 +274,9 @@ class MemoryState:
         self, worker: str, partitions: Collection[TopicPartition], holds: Mapping[str, str], address: str = ""
     ) -> None:
         self.alive[worker] = (sorted(partitions), dict(holds))
+
+    async def worker_gone(self, worker: str) -> None:
+        self.alive.pop(worker, None)
 
     async def close(self) -> None:
         pass

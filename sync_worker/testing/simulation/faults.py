@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sync_worker.testing.meilisearch import tasks as made
 from sync_worker.testing.meilisearch.core import State
+from sync_worker.testing.meilisearch.index import Index
 from sync_worker.testing.simulation import engine
 
 if TYPE_CHECKING:
@@ -202,6 +203,15 @@ def dump_is_taken_and_restored(world: World) -> None:
 
 
 @fault(0.3)
+def index_is_made_anew(world: World) -> None:
+    """Deleted and created again under its name by somebody; what waits for it goes to the new one."""
+    world.checks.causes.add("restored")
+    world.checks.forget()
+    target = engine.pick(world.targets)
+    world.server.core.state.indexes[target.uid] = Index(target.uid, "id", f"2027-01-01T00:00:{engine.choose(1000) / 10}Z")
+
+
+@fault(0.3)
 def somebody_else_writes(world: World) -> None:
     world.checks.causes.add("foreign write")
     world.checks.forget()
@@ -273,6 +283,8 @@ def retention_takes_what_was_not_read(world: World) -> None:
 
 @fault(0.25)
 def topic_is_made_anew(world: World) -> None:
+    if any(place not in world.state.marks for place in world.broker.places):
+        return  # before the first bookmark there is nothing that could tell the two
     world.checks.causes.add("topic made anew")
     world.checks.forget()
     topic = engine.pick(list(world.broker.topics))

@@ -7,14 +7,15 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 import structlog
 
 from sync_worker.testing.simulation import engine
+from sync_worker.testing.simulation.sabotage import SABOTAGES, without
 from sync_worker.testing.simulation.world import Focus, World, scenario
 
 _PIECE = 50
@@ -79,21 +80,14 @@ def many(first: int, runs: int, *, processes: int = 2, seconds: float | None = N
         waiting = iter(pieces())
         running = {pool.submit(piece, *work) for work in _some(waiting, processes + 1)}
         while running:
-            done = next(future for future in _as_they_come(running))
-            running.discard(done)
-            yield done.result()
+            done, running = wait(running, return_when=FIRST_COMPLETED)
             if seconds is None or time.monotonic() - started < seconds:
-                running |= {pool.submit(piece, *work) for work in _some(waiting, 1)}
+                running |= {pool.submit(piece, *work) for work in _some(waiting, len(done))}
+            yield from (future.result() for future in done)
 
 
 def _some(waiting: Iterator[tuple[int, int]], count: int) -> list[tuple[int, int]]:
     return [work for _, work in zip(range(count), waiting, strict=False)]
-
-
-def _as_they_come(running: set) -> Iterator:  # type: ignore[type-arg]
-    from concurrent.futures import FIRST_COMPLETED, wait
-
-    yield from wait(running, return_when=FIRST_COMPLETED).done
 
 
 def hush() -> None:
@@ -101,8 +95,8 @@ def hush() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False)
 
 
-def story(token: str, focus: Focus = Focus()) -> tuple[engine.Outcome, list[str]]:  # noqa: B008
-    """One run, told: every event, and what the workers logged."""
+def story(token: str, guard: str | None = None) -> tuple[engine.Outcome, list[str]]:
+    """One run, told: every event, and what the workers logged. Without a guard where one is named."""
     lines: list[str] = []
 
     def log(_logger: object, level: str, event: structlog.typing.EventDict) -> str:
@@ -113,7 +107,11 @@ def story(token: str, focus: Focus = Focus()) -> tuple[engine.Outcome, list[str]
     structlog.configure(processors=[log], wrapper_class=structlog.BoundLogger, cache_logger_on_first_use=False)
     engine.tell_the_story(lines)
     try:
-        outcome, _ = one(token, focus)
+        if guard is None:
+            outcome, _ = one(token)
+        else:
+            with without(guard):
+                outcome, _ = one(token, SABOTAGES[guard].focus)
     finally:
         engine.tell_the_story(None)
         hush()
@@ -123,6 +121,3 @@ def story(token: str, focus: Focus = Focus()) -> tuple[engine.Outcome, list[str]
 def is_reproducible() -> bool:
     """Whether sets of texts have the same order in every process."""
     return os.environ.get("PYTHONHASHSEED") == "0"
-
-
-Seen = Callable[[Report], None]

@@ -107,7 +107,9 @@ class Server:
             self.core.abandon(self._batch)
             self._batch = None
         state = self.core.state
-        newest = [task.uid for task in state.tasks.values() if task.status == "enqueued"][-forget_newest:] if forget_newest else []
+        newest = (
+            [task.uid for task in state.tasks.values() if task.status == "enqueued"][-forget_newest:] if forget_newest else []
+        )
         for uid in newest:
             del state.tasks[uid]
         if newest:
@@ -131,7 +133,7 @@ class SimSink:
     process meanwhile, a request that is under way arrives.
     """
 
-    def __init__(self, server: Server, process: Process, lost: Callable[[str], None]) -> None:
+    def __init__(self, server: Server, process: Process, lost: Callable[..., None]) -> None:
         self._server = server
         self._process = process
         self._lost = lost
@@ -178,7 +180,7 @@ class SimSink:
         if fate == "refused":
             raise SinkUnavailable("503")
         if fate is not None:
-            self._lost(metadata)
+            self._lost(metadata, only_the_answer=fate == "answer")
         if fate == "request":
             reply(AnswerLost("connection reset"))
         elif fate == "late":
@@ -245,7 +247,8 @@ class SimSink:
     # Administration, of scratch indexes
 
     async def create_index(self, index_uid: str, primary_key: str, settings: Mapping[str, Any]) -> IndexIdentity:
-        await self._finished(await self._read(lambda: self._server.enqueue(index_uid, made.IndexCreation(primary_key), "indexCreation")))
+        content = made.IndexCreation(primary_key)
+        await self._finished(await self._read(lambda: self._server.enqueue(index_uid, content, "indexCreation")))
         identity = await self.identity(index_uid)
         if identity is None:
             raise SinkDenied(f"{index_uid} was not created", code="index_creation_failed")

@@ -183,7 +183,14 @@ class Connector:
         self._chunks.pop(0)
 
     def _record(
-        self, table: str, operation: str, key: int | None, row: Row | None, *, newkey: int | None = None, oldkey: int | None = None
+        self,
+        table: str,
+        operation: str,
+        key: int | None,
+        row: Row | None,
+        *,
+        newkey: int | None = None,
+        oldkey: int | None = None,
     ) -> None:
         place = self.place(table, key)
         offset = self._broker.ends[place]
