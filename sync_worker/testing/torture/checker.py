@@ -63,8 +63,8 @@ def check(site: Site) -> Verdict:
             "SELECT kind, subject, evidence, blocking FROM findings WHERE cleared_at IS NULL ORDER BY id"
         ):
             verdict.findings.append(f"{kind} {subject}")
-            if blocking:
-                verdict.violations.append(f"an operator is needed: {kind} {subject}: {evidence}")
+            what = "an operator is needed" if blocking else "told of, though nobody did anything that would need it"
+            verdict.violations.append(f"{what}: {kind} {subject}: {evidence}")
     return verdict
 
 

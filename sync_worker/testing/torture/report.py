@@ -64,6 +64,7 @@ class Report:
             )
         console.print(faults)
         healed = [one for one in self.regresses if one.ended is not None]
+        after = Counter(f"{one.index} after {one.during}" for one in healed).most_common(4)
         longest = max((one.ended - one.began for one in healed if one.ended is not None), default=0.0)
         for name, value in (
             ("seed", f"{self.seed}, {self.minutes:g} min, max.batch.size {self.batch}"),
@@ -85,7 +86,10 @@ class Report:
                 f"{self.verdict.letters}; failures open {self.verdict.open_failures}, superseded {self.verdict.superseded}",
             ),
             ("looks at an index", f"{self.looks}"),
-            ("visible regress that healed", f"{len(healed)}, the longest {longest:.1f} s"),
+            (
+                "visible regress that healed",
+                f"{len(healed)}, the longest {longest:.1f} s" + "".join(f"; {times} in {where}" for where, times in after),
+            ),
             ("workers that ended by themselves", f"{len(self.ended)}"),
             ("FAILED tasks restarted", f"{self.failed_tasks}"),
             ("findings", ", ".join(self.verdict.findings) or "none"),

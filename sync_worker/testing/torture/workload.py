@@ -30,15 +30,20 @@ versions: Iterator[int] = itertools.count(1)
 class Writer(threading.Thread):
     """Random transactions from one thread until it is stopped. It waits while PostgreSQL is down.
 
+    Args:
+        pause_s: between two transactions.
+        behind: while it is set, next to nothing is written: what is measured is recovery, not a backlog that grows.
+
     Attributes:
         counts: committed changes by kind, in rows.
         trouble: what ended it, if it was not asked to end.
     """
 
-    def __init__(self, number: int, url: str, seed: int, *, pause_s: float) -> None:
+    def __init__(self, number: int, url: str, seed: int, *, pause_s: float, behind: threading.Event) -> None:
         super().__init__(daemon=True, name=f"writer-{number}")
         self._number, self._url, self._pause_s = number, url, pause_s
         self._random = Random(f"{seed} writer {number}")
+        self._behind = behind
         self._stop_asked = threading.Event()
         self.counts: Counter[str] = Counter()
         self.transactions = 0
@@ -54,7 +59,7 @@ class Writer(threading.Thread):
                 with psycopg.connect(self._url, connect_timeout=5) as connection:
                     while not self._stop_asked.is_set():
                         self._transaction(connection)
-                        self._stop_asked.wait(self._pause_s)
+                        self._stop_asked.wait(1.0 if self._behind.is_set() else self._pause_s)
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 # PostgreSQL is down, or two writers stood in each other's way.
                 self._stop_asked.wait(0.2)
@@ -218,7 +223,7 @@ class Writer(threading.Thread):
 
 _SHARES = {
     "insert": 26, "update": 24, "update_large": 4, "delete": 12, "reinsert": 5, "move": 9, "insert_many": 5,
-    "spoil": 0.6, "mend": 1.5, "copy": 1.6, "sweep": 0.6, "large_transaction": 0.15, "truncate": 0.4,
+    "spoil": 0.6, "mend": 1.5, "copy": 1.6, "sweep": 0.6, "large_transaction": 0.15, "truncate": 0.2,
 }  # fmt: skip
 _KINDS = tuple(_SHARES)
 _WEIGHTS = tuple(_SHARES.values())
