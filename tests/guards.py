@@ -15,19 +15,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.workers import positions
 from sync_worker.batch.coalesce import Batch
 from sync_worker.change import fill
 from sync_worker.failure.flood import FloodGuard
 from sync_worker.failure.policy import POLICIES
+from sync_worker.operations.barrier import Barrier
 from sync_worker.operations.watch import Watcher, filling
-from sync_worker.pipeline import keeper, prepare
+from sync_worker.pipeline import keeper, prepare, translate
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.mend import newest_of
+from sync_worker.pipeline.moved import MovedRows
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.pipeline.quarantine import FailureMemory, Quarantine
+from sync_worker.pipeline.retry import Retries
 from sync_worker.pipeline.scan import Sighting, at_assignment
 from sync_worker.pipeline.witness import Witness
 from sync_worker.pipeline.write import Writer
@@ -431,6 +435,91 @@ def what_was_accepted_is_not_found_again() -> None:
 @guard("watch", f"{_WATCH}::test_a_part_that_does_not_answer_is_no_verdict_and_a_finding_when_it_stays_so")
 def a_watch_that_sees_nothing_says_so() -> None:
     put(Watcher, "_blind", lambda *_: [])
+
+
+_BARRIER = "tests/unit/operations/test_barrier_passes_only_what_is_applied.py"
+_MOVED = f"{_PIPELINE}/test_key_changes_that_lose_their_create.py"
+
+
+@guard("promises", f"{_MOVED}::test_the_row_is_there_although_its_create_never_comes")
+def a_promised_row_is_read() -> None:
+    put(translate, "_with_promised_rows", lambda decoded, *_: list(decoded))
+
+
+@guard("promises", f"{_MOVED}::test_a_row_that_moved_to_another_workers_partition_is_read_by_its_owner")
+def a_row_of_another_partition_is_left_to_its_owner() -> None:
+    put(translate, "partition_of", lambda *_: 0)
+
+
+@guard("promises", f"{_MOVED}::test_a_row_that_moved_to_another_workers_partition_is_read_by_its_owner")
+def the_owner_reads_what_he_is_asked_for() -> None:
+    async def nothing(*_: object) -> None:
+        pass
+
+    put(MovedRows, "_take_up", nothing)
+
+
+@guard("barrier", f"{_BARRIER}::test_strict_takes_the_ends_only_once_the_connector_has_committed")
+def a_strict_barrier_waits_for_the_connector() -> None:
+    async def at_once(*_: object) -> None:
+        pass
+
+    put(Barrier, "_confirmed", at_once)
+
+
+@guard("protocol 14", f"{_BARRIER}::test_markers_and_compaction_before_the_end_count_as_passed")
+def what_can_not_be_read_counts_as_passed() -> None:
+    async def as_they_are(_: Barrier, wait: object, late: object, targets: Any) -> Any:
+        return targets
+
+    put(Barrier, "_without_holes", as_they_are)
+
+
+@guard("barrier", f"{_BARRIER}::test_a_hole_with_one_record_left_behind_it_is_not_passed")
+def a_hole_is_looked_into() -> None:
+    async def always(*_: object) -> bool:
+        return True
+
+    put(Barrier, "_empty", always)
+
+
+@guard("barrier", f"{_BARRIER}::test_what_concerns_another_table_blocks_nothing")
+def a_barrier_waits_for_its_own_troubles_only() -> None:
+    put(Barrier, "_concerns", lambda *_: True)
+
+
+@guard("barrier", "tests/unit/workers_adapter/test_positions_of_a_group.py::test_of_two_claims_the_highest_generation_counts")
+def the_highest_generation_knows_best() -> None:
+    put(positions, "newest", lambda claims: dict(sorted(claims, key=lambda claim: claim[1].applied)))
+
+
+_RETRIES = f"{_PIPELINE}/test_failed_work_is_tried_again.py"
+
+
+@guard("rule 4", f"{_RETRIES}::test_a_retry_waits_until_the_new_owner_has_caught_up")
+def a_retry_waits_for_the_end_as_at_the_assignment() -> None:
+    put(Retries, "_caught_up", lambda self, partition: partition.active and partition.ready.is_set())
+
+
+@guard("invariant 2", f"{_RETRIES}::test_what_is_on_its_way_decides_first")
+def a_retry_waits_for_what_is_on_its_way() -> None:
+    put(Lane, "unsettled", lambda self, document_ids: set())
+
+
+@guard("invariant 2", f"{_RETRIES}::test_a_later_change_that_fails_as_well_supersedes_the_retry")
+def only_the_newest_failure_is_tried() -> None:
+    real = Retries._as_stored
+
+    async def try_it(self: Retries, lane: Lane, partition: Any, retry: Any, *rest: Any) -> None:
+        put(FailureMemory, "newest", lambda *_: (partition.place, retry.work.failure.offset))
+        await real(self, lane, partition, retry, *rest)
+
+    put(Retries, "_as_stored", try_it)
+
+
+@guard("rule 10", f"{_PIPELINE}/test_an_index_is_paused.py::test_it_is_confirmed_only_with_nothing_in_flight")
+def a_pause_is_confirmed_with_nothing_in_flight() -> None:
+    put(Lane, "halted", property(lambda self: self.paused))
 
 
 def pytest_configure() -> None:
