@@ -55,6 +55,15 @@ class _Known:
     deaf_until: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one worker said."""
+
+    worker: str
+    positions: Sequence[tuple[TopicPartition, Position]]
+    holds: Sequence[Obstacle]
+
+
 class GroupPositions:
     """Implements `operations.barrier.Positions`.
 
@@ -79,17 +88,17 @@ class GroupPositions:
     async def standing(self, partitions: Collection[TopicPartition]) -> Standing:
         """Raises StateUnavailable."""
         await self._look(partitions)
-        answers = [self._own()] if self._own is not None else []
+        answers = [_read(self._own())] if self._own is not None else []
         asked = [worker for worker in self._workers if worker.deaf_until <= time.monotonic()]
         answers += [answer for answer in await asyncio.gather(*map(self._ask, asked)) if answer is not None]
-        claims = [(place, position) for answer in answers for place, position in _positions(answer) if place in partitions]
+        claims = [(place, position) for answer in answers for place, position in answer.positions if place in partitions]
         claimed = {place for place, _ in claims}
         claims += [
             (place, Position(mark.next_offset, mark.topic_id, -1, "bookmark"))
             for place, mark in self._bookmarks.items()
             if place in partitions and place not in claimed
         ]
-        return Standing(newest(claims), [hold for answer in answers for hold in _holds(answer)])
+        return Standing(newest(claims), [hold for answer in answers for hold in answer.holds])
 
     async def _look(self, partitions: Collection[TopicPartition]) -> None:
         # Several barriers may wait at once, each for its own partitions.
@@ -107,15 +116,17 @@ class GroupPositions:
         self._asked = asked
         self._looked_at = time.monotonic()
 
-    async def _ask(self, worker: _Known) -> Told | None:
+    async def _ask(self, worker: _Known) -> _Answer | None:
         try:
             answer = await self._http.get(f"{worker.address}/positions")
-            told = answer.raise_for_status().json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-            worker.deaf_until = time.monotonic() + _DEAF_S
-            return None
-        # Somebody else may have got the port of one that ended.
-        return told if isinstance(told, dict) and told.get("worker") == worker.name else None
+            read = _read(answer.raise_for_status().json())
+            # Somebody else may have got the port of one that ended.
+            if read.worker == worker.name:
+                return read
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+            pass
+        worker.deaf_until = time.monotonic() + _DEAF_S
+        return None
 
 
 class _Hold(Protocol):
@@ -147,18 +158,14 @@ def told(worker: str, positions: Mapping[TopicPartition, Position], holds: Seque
     }
 
 
-def _positions(answer: Told) -> list[tuple[TopicPartition, Position]]:
-    return [
-        (
-            TopicPartition(one["topic"], one["partition"]),
-            Position(one["applied"], one["topic_id"], one["generation"], answer["worker"]),
-        )
-        for one in answer["positions"]
+def _read(said: Told) -> _Answer:
+    """Raises KeyError or TypeError for what no worker says."""
+    worker = str(said["worker"])
+    positions = [
+        (TopicPartition(one["topic"], one["partition"]), Position(one["applied"], one["topic_id"], one["generation"], worker))
+        for one in said["positions"]
     ]
-
-
-def _holds(answer: Told) -> list[Obstacle]:
-    return [
-        Obstacle(one["subject"], one["kind"], one["cause"], one["remedy"], blocking=False, worker=answer["worker"])
-        for one in answer["holds"]
+    holds = [
+        Obstacle(one["subject"], one["kind"], one["cause"], one["remedy"], blocking=False, worker=worker) for one in said["holds"]
     ]
+    return _Answer(worker, positions, holds)

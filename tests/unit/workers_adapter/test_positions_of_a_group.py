@@ -116,6 +116,14 @@ async def test_a_stranger_on_the_port_of_one_that_ended_says_nothing(
     assert (await group.standing([A])).positions == {}
 
 
+@pytest.mark.parametrize("said", [[], {}, None, "text", {"worker": "w1"}, {"worker": "w1", "positions": [{}], "holds": []}])
+async def test_what_is_no_answer_is_taken_for_none(state: State, workers: Workers, group: GroupPositions, said: Any) -> None:
+    """Another program, or another version: a barrier must not end with its mistake."""
+    state.add("w1")
+    workers.said = {"w1": said}
+    assert (await group.standing([A])).positions == {}
+
+
 async def test_a_worker_answers_for_itself_without_asking_itself(state: State, workers: Workers) -> None:
     """It would wait for its own page."""
     state.add("me")
