@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STACK := $(BIN)/python -m sync_worker.testing.stack
+SIMULATION := PYTHONHASHSEED=0 $(BIN)/python -W ignore -m sync_worker.testing.simulation
 INSTALLED := $(VENV)/.installed
 LINTERS := $(VENV)/.linters
 SHELL := /bin/bash
@@ -26,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV), once: a minute or two" >&2
-	@$(STILL_AT_IT); $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,dev]'
+	@$(STILL_AT_IT); $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[stack,dev,simulation]'
 	@touch $@
 
 $(LINTERS): $(INSTALLED)
@@ -55,6 +56,12 @@ unit: $(INSTALLED) ## Run the unit tests; they need nothing and take about a min
 
 torture: $(INSTALLED) ## Write at random while every part is killed and stalled, then compare both sides (MINUTES=5 SEED=1)
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m sync_worker.testing.torture
+
+simulate: $(INSTALLED) ## Run the whole system under virtual time: RUNS=n [SEED=s], or TOKEN=t [WITHOUT=guard] to repeat one run
+	@$(SIMULATION) $(if $(TOKEN),--token $(TOKEN) $(if $(WITHOUT),--without $(WITHOUT)),--runs $(or $(RUNS),1000) $(if $(SEED),--seed $(SEED)))
+
+simulate-sabotage: $(INSTALLED) ## Take out one guard at a time and show that the simulation finds it (GUARDS="…" for some)
+	@$(SIMULATION) --sabotage $(GUARDS)
 
 bench: $(INSTALLED) ## Measure against the parts underneath; writes .local/bench.json
 	@$(BIN)/python -m benchmarks
