@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -46,11 +46,7 @@ class Schedule:
         self.world.double.core.batch_fault = self._poisoned
         self.worker = await self.world.start()
         self._watch()
-        steps = [
-            (self.change, 10), (self.deliver, 8), (self.rest, 6), (self.pause, 2), (self.resume, 3),
-            (self.lose, 2), (self.reject, 1), (self.kill, 1), (self.rebalance, 1), (self.zombie, 2), (self.truncate, 0.7),
-            (self.catch_up, 1.5),
-        ]  # fmt: skip
+        steps = self.steps()
         for _ in range(self.random.randint(15, 60)):
             (step,) = self.random.choices([step for step, _ in steps], [weight for _, weight in steps])
             self.events.append(step.__name__)
@@ -59,6 +55,14 @@ class Schedule:
         await self.audit()
 
     # Steps
+
+    def steps(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
+        """What may happen, and how often."""
+        return [
+            (self.change, 10), (self.deliver, 8), (self.rest, 6), (self.pause, 2), (self.resume, 3),
+            (self.lose, 2), (self.reject, 1), (self.kill, 1), (self.rebalance, 1), (self.zombie, 2), (self.truncate, 0.7),
+            (self.catch_up, 1.5),
+        ]  # fmt: skip
 
     async def change(self) -> None:
         for _ in range(self.random.randint(1, 5)):

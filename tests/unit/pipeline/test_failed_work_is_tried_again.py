@@ -214,6 +214,21 @@ async def test_a_zombies_retry_is_undone(world: World) -> None:
     await world.until(lambda: versions(world) == [2, 1, 2], "the newer change is written again")
 
 
+async def test_a_zombies_retry_from_the_source_is_undone(world: World) -> None:
+    """It covers the offset of a change that can't be projected: what came of the document later is written again."""
+    worker = await world.start()
+    world.change("u", 1, n="not a number")
+    await worker.deliver()
+    await world.acknowledged(1)
+    await worker.assign(2)
+    world.change("u", 1, n=2)
+    await worker.deliver()
+    await world.acknowledged(2)
+    late = WriteMetadata("write", "group", "zombie", 1, "late", {PLACE: (0, 0)}).encode()
+    await worker.sinks[0].write("things", orjson.dumps({"id": 1, "name": None, "n": 1}), metadata=late)
+    await world.until(lambda: versions(world) == [2, 1, 2], "the newer change is written again")
+
+
 async def test_from_source_writes_the_row_as_it_is_now(world: World) -> None:
     """The stored change is a poison for ever; the row was mended meanwhile, and its change is lost to us."""
     worker = await world.start()
