@@ -121,8 +121,8 @@ class _Run:
         written = 0.0
         while True:
             now = time.monotonic()
-            missing = [table for table in TABLES if self._probe.shown(table.name, table.key_of(BEACON)) < wanted.get(table, 1)]
-            if not missing and wanted:
+            missing = [table for table in TABLES if not self._shows(table, wanted.get(table))]
+            if not missing:
                 self._behind.clear()
                 return now - began
             if now - began > BEHIND_AFTER_S:
@@ -140,6 +140,9 @@ class _Run:
                 raise SetUpError(f"a worker does not start: {self.crew.ended[0][1]}")
             self._report.failed_tasks += restart_failed_tasks(self._site)
             time.sleep(0.1)
+
+    def _shows(self, table: Table, version: int | None) -> bool:
+        return version is not None and self._probe.shown(table.name, table.key_of(BEACON)) >= version
 
     def _light(self, tables: list[Table]) -> dict[Table, int]:
         try:
