@@ -17,7 +17,7 @@ EVERY_S = 0.25
 
 @dataclass(slots=True)
 class Regress:
-    """A row that searches showed in an older version than before, or that came back in a version after which it was gone.
+    """A row that searches showed in an older version than before.
 
     Attributes:
         shown: the version that was shown.
@@ -52,6 +52,8 @@ class Probe(threading.Thread):
 
     Attributes:
         regresses: every one seen, healed or not.
+        came_back: index and last fault, for each document that was gone and came back in the version in which it went: a TRUNCATE
+            that is read again clears first and writes then, or a document was deleted, shown again, and deleted for good.
         looks: how many times an index was seen whole.
     """
 
@@ -62,6 +64,7 @@ class Probe(threading.Thread):
         self._views = {index: View() for index, _ in _INDEXES}
         self._lock = threading.Lock()
         self.regresses: list[Regress] = []
+        self.came_back: list[str] = []
         self.looks = 0
         self.trouble: BaseException | None = None
 
@@ -94,20 +97,20 @@ class Probe(threading.Thread):
 
     def _look(self, index: str, versions: dict[Key, int]) -> None:
         view, now = self._views[index], time.monotonic()
-        for key in list(view.open):
-            version, regress = versions.get(key), view.open[key]
-            newer = version is not None and (version > regress.before or regress.shown < version == regress.before)
-            if version is None or newer:
+        for key, regress in list(view.open.items()):
+            if key not in versions or versions[key] >= regress.before:
                 view.open.pop(key).ended = now
         for key, version in versions.items():
             before = view.highest.get(key, 0)
             if version > before:
                 view.highest[key] = version
-            elif key not in view.open and (version < before or key not in view.present):
-                view.open[key] = Regress(index, key, version, before, self._fault(), now)
-                self.regresses.append(view.open[key])
             elif key in view.open:
                 view.open[key].shown = version
+            elif version < before:
+                view.open[key] = Regress(index, key, version, before, self._fault(), now)
+                self.regresses.append(view.open[key])
+            elif key not in view.present:
+                self.came_back.append(f"{index} after {self._fault()}")
         view.present = set(versions)
 
 

@@ -47,6 +47,7 @@ class Report:
     transactions: int = 0
     recoveries: list[Recovery] = field(default_factory=list)
     regresses: Sequence[Regress] = ()
+    came_back: Sequence[str] = ()
     looks: int = 0
     ended: Sequence[tuple[int, str]] = ()
     failed_tasks: int = 0
@@ -65,6 +66,7 @@ class Report:
         console.print(faults)
         healed = [one for one in self.regresses if one.ended is not None]
         after = Counter(f"{one.index} after {one.during}" for one in healed).most_common(4)
+        back_in = Counter(self.came_back).most_common(4)
         longest = max((one.ended - one.began for one in healed if one.ended is not None), default=0.0)
         for name, value in (
             ("seed", f"{self.seed}, {self.minutes:g} min, max.batch.size {self.batch}"),
@@ -90,6 +92,7 @@ class Report:
                 "visible regress that healed",
                 f"{len(healed)}, the longest {longest:.1f} s" + "".join(f"; {times} in {where}" for where, times in after),
             ),
+            ("gone for a moment, and back", f"{len(self.came_back)}" + "".join(f"; {n} in {where}" for where, n in back_in)),
             ("workers that ended by themselves", f"{len(self.ended)}"),
             ("FAILED tasks restarted", f"{self.failed_tasks}"),
             ("findings", ", ".join(self.verdict.findings) or "none"),

@@ -85,7 +85,7 @@ class _Run:
         report.verdict = self._come_to_rest()
         report.quiet_s = time.monotonic() - quiet
         self._probe.stop()
-        report.looks, report.regresses = self._probe.looks, self._probe.regresses
+        report.looks, report.regresses, report.came_back = self._probe.looks, self._probe.regresses, self._probe.came_back
         if self._probe.trouble is not None:
             report.violations.append(f"the probe ended: {self._probe.trouble!r}")
         report.violations += report.verdict.violations
