@@ -218,6 +218,7 @@ class Pipeline:
         await partition.ready.wait()
         lanes = self._lanes_of(chunk.partition)
         try:
+            await self._until_allowed(lanes, partition)
             await self._room(lanes, partition)
             async with partition.lock:
                 await self._take(chunk, partition, lanes)
@@ -273,7 +274,6 @@ class Pipeline:
         def wanted() -> bool:
             return not partition.dropped and self.tasks.crash is None
 
-        await self._until_allowed(lanes, partition)
         indexes = [lane.index for lane in lanes]
         translation = await self._patience.persist(
             partition.subject,
