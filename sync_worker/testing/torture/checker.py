@@ -52,12 +52,12 @@ def check(site: Site) -> Verdict:
             cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
             rows = {table.key_in(row): row for row in cursor.execute(f"SELECT * FROM {table.name}".encode())}
             documents = site.documents(client, table.name)
-            _compare(verdict, table, rows, documents, failed[table.name])
+            compare(verdict, table, rows, documents, failed[table.name])
         cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
         some = {
             MANY.table.key_in(row): row for row in cursor.execute(f"SELECT * FROM {MANY.table.name} WHERE {MANY.where}".encode())
         }
-        _compare_some(verdict, some, site.documents(client, MANY.name))
+        compare_some(verdict, some, site.documents(client, MANY.name))
     with psycopg.connect(site.state_url) as state:
         for kind, subject, evidence, blocking in state.execute(
             "SELECT kind, subject, evidence, blocking FROM findings WHERE cleared_at IS NULL ORDER BY id"
@@ -68,7 +68,7 @@ def check(site: Site) -> Verdict:
     return verdict
 
 
-def _compare(
+def compare(
     verdict: Verdict, table: Table, rows: Mapping[Key, Row], documents: list[dict[str, Any]], failed: Mapping[Key, list[int]]
 ) -> None:
     held = {table.key_in(document): document for document in documents}
@@ -100,7 +100,7 @@ def _differences(table: Table, rows: Mapping[Key, Row], held: dict[Key, dict[str
             yield f"{key}: {', '.join(wrong)}: is v{found.get('v')}, must be v{wanted['v']}"
 
 
-def _compare_some(verdict: Verdict, rows: Mapping[Key, Row], documents: list[dict[str, Any]]) -> None:
+def compare_some(verdict: Verdict, rows: Mapping[Key, Row], documents: list[dict[str, Any]]) -> None:
     held = {MANY.table.key_in(document): document for document in documents}
     verdict.documents += len(documents)
     verdict.say(f"{MANY.name}: rows without a document", rows.keys() - held.keys())

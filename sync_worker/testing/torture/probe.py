@@ -89,13 +89,17 @@ class Probe(threading.Thread):
                             documents = self._site.documents(client, index, [*table.key, "v"])
                         except httpx.HTTPError:
                             break
-                        with self._lock:
-                            self._look(index, {table.key_in(document): document["v"] for document in documents})
-                        self.looks += 1
+                        self.see(index, {table.key_in(document): document["v"] for document in documents})
         except BaseException as error:
             self.trouble = error
 
-    def _look(self, index: str, versions: dict[Key, int]) -> None:
+    def see(self, index: str, versions: dict[Key, int]) -> None:
+        """One look at a whole index: key → version."""
+        with self._lock:
+            self.looks += 1
+            self._compare(index, versions)
+
+    def _compare(self, index: str, versions: dict[Key, int]) -> None:
         view, now = self._views[index], time.monotonic()
         for key, regress in list(view.open.items()):
             if key not in versions or versions[key] >= regress.before:
