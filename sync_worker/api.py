@@ -31,3 +31,6 @@ from sync_worker.wiring.failed_work import pause as pause
 from sync_worker.wiring.failed_work import resume as resume
 from sync_worker.wiring.failed_work import retry as retry
 from sync_worker.wiring.failed_work import show_failed as show_failed
+from sync_worker.wiring.settings import contract as contract
+from sync_worker.wiring.settings import settings_apply as settings_apply
+from sync_worker.wiring.settings import settings_diff as settings_diff

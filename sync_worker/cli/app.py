@@ -20,6 +20,7 @@ from sync_worker.cli.commands import (
     pause,
     retry,
     run,
+    settings,
     wait,
 )
 from sync_worker.cli.console import stdout
@@ -65,4 +66,6 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(connector.app, name="connector")
 app.add_typer(indexes.app, name="indexes")
 app.add_typer(findings.app, name="findings")
+app.command("contract")(settings.contract)
+app.add_typer(settings.app, name="settings")
 app.add_typer(config.app, name="config")

@@ -82,6 +82,9 @@ def admin_key(file: Path | None) -> str:
     return key
 
 
+IndexArguments = Annotated[
+    list[str] | None, typer.Argument(metavar="[INDEX]...", help="As the configuration names them; none: all of them.")
+]
 IndexOption = Annotated[str | None, typer.Option("--index", help="Only of this index, as the configuration names it.")]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

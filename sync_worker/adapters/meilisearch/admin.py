@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sync_worker.adapters.meilisearch import errors
-from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.meilisearch.client import UNFINISHED, MeilisearchSink
 from sync_worker.adapters.meilisearch.errors import Call
 from sync_worker.adapters.meilisearch.official import Official
 from sync_worker.adapters.meilisearch.transport import DEFAULT_TIMEOUTS, Compress, Timeouts
@@ -60,13 +60,25 @@ class MeilisearchAdmin(MeilisearchSink):
             if error.code != "index_not_found":
                 raise
 
-    async def _set_up(self, index_uid: str, settings: Mapping[str, Any]) -> None:
+    async def update_settings(self, index_uid: str, settings: Mapping[str, Any]) -> None:
+        """Change these and leave the others; returns once the task has succeeded. Raises SinkRejected or SinkDenied for settings
+        that the server refuses."""
         call = self._official.call(f"PATCH /indexes/{index_uid}/settings", "settings.update")
+        task = await asyncio.to_thread(
+            self._official.do, call, lambda client: client.index(index_uid).update_settings(dict(settings)).task_uid
+        )
+        await self._applied(TaskUid(task), call)
+
+    async def settings_settled(self, index_uid: str) -> None:
+        """Returns once no change of this index's settings is unfinished."""
+        pause = FIRST_LOOK_S
+        while await self.task_count(index_uid, UNFINISHED, kind="settingsUpdate"):
+            await self._sleep(pause)
+            pause = min(pause * 2, LONGEST_LOOK_S)
+
+    async def _set_up(self, index_uid: str, settings: Mapping[str, Any]) -> None:
         try:
-            task = await asyncio.to_thread(
-                self._official.do, call, lambda client: client.index(index_uid).update_settings(dict(settings)).task_uid
-            )
-            await self._applied(TaskUid(task), call)
+            await self.update_settings(index_uid, settings)
         except (SinkDenied, SinkRejected) as error:
             # Half made, it would pass for an index that has its settings the next time somebody looks.
             await self.delete_index(index_uid)

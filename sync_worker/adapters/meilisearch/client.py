@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from sync_worker.adapters.meilisearch.errors import Call
 from sync_worker.adapters.meilisearch.task import parse_task
 from sync_worker.adapters.meilisearch.transport import DEFAULT_TIMEOUTS, Compress, Timeouts, Transport
 from sync_worker.errors import SinkDenied, SinkUnavailable, SyncWorkerError
-from sync_worker.ports import IndexIdentity, Task, TaskUid
+from sync_worker.ports import IndexIdentity, Task, TaskStatus, TaskUid
 
 OLDEST_VERSION = (1, 26)
 """The first version that keeps `customMetadata`, without which late writes can't be told apart."""
@@ -26,6 +27,18 @@ INDEX_TASK_TYPES = (
 )
 """Asked for by name where a limit counts: the server applies the limit first and takes away what concerns several indexes
 afterwards, so that a cut-over and its rollback at the end of the history would make a page of one come back empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What the server counts of one index. `fields` has field → documents that bear it, null values included."""
+
+    documents: int
+    indexing: bool
+    fields: Mapping[str, int]
+
+
+UNFINISHED = (TaskStatus.ENQUEUED, TaskStatus.PROCESSING)
 
 
 class MeilisearchSink:
@@ -102,6 +115,27 @@ class MeilisearchSink:
 
     async def document_count(self, index_uid: str) -> int:
         return self._number(await self._get(f"{_index(index_uid)}/stats", "stats.get"), "numberOfDocuments")
+
+    async def task_count(self, index_uid: str, statuses: Collection[TaskStatus], *, kind: str | None = None) -> int:
+        """How many tasks of this index have one of these statuses, whatever the length of the history.
+
+        The server keeps a bitmap for each index, status and type, and no task is read for a limit of 0. Tasks of several indexes
+        (swaps) count as well. `kind` is Meilisearch's `type`.
+        """
+        query = f"indexUids={quote(index_uid, safe='')}&statuses={','.join(sorted(statuses))}&limit=0"
+        return self._number(await self._get(f"/tasks?{query}{f'&types={kind}' if kind else ''}", "tasks.get"), "total")
+
+    async def newest_failed(self, index_uid: str) -> Task | None:
+        """The newest failed task of this index."""
+        return next(iter(await self._list(f"{_of_index(index_uid)}&statuses=failed&limit=1")), None)
+
+    async def index_stats(self, index_uid: str) -> IndexStats:
+        """Raises SinkDenied with the code `index_not_found` where there is no such index."""
+        answer = await self._get(f"{_index(index_uid)}/stats", "stats.get")
+        fields = answer.get("fieldDistribution")
+        if not _is_object(fields):
+            raise self._strange(answer)
+        return IndexStats(self._number(answer, "numberOfDocuments"), bool(answer.get("isIndexing")), fields)
 
     async def server_version(self) -> tuple[int, int, int] | None:
         """None where the key may not ask, as is the case for every key that is scoped to indexes.

@@ -39,6 +39,11 @@ _ORDERED = frozenset({"searchableAttributes", "rankingRules", "localizedAttribut
 """Lists whose order means something; the server keeps all others as sets."""
 
 
+def completed(name: str, value: Any) -> Any:
+    """A setting's value with the server's defaults where it says nothing."""
+    return _filled(value, _DEFAULTS.get(name))
+
+
 def settings_differences(declared: Mapping[str, Any], live: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the settings that differ, sorted. What is not declared is expected to be the server's default.
 
