@@ -73,7 +73,7 @@ class PostgresSource:
         by_name = {column.name: column for column in columns}
         if missing := [name for name in key_columns if name not in by_name]:
             raise ConfigurationError([f"table {table} has no key column {name!r}" for name in missing])
-        read = await self._decodable(connection, table, columns)
+        read = await decodable(connection, self._publication, table, columns)
         key_of = [by_name[name] for name in key_columns]
         texts = [[key_text(key.get(column.name), column.name, column.type) for key in keys] for column in key_of]
         cursor = await connection.execute(_select(table, key_of, [column for column, _ in read]), texts)
@@ -85,40 +85,42 @@ class PostgresSource:
             if found[position] is not None:
                 raise ConfigurationError([f"table {table}: the columns {', '.join(key_columns)} do not identify one row"])
             found[position] = {
-                column.name: _value(result.get_value(line, at), decode) for at, (column, decode) in enumerate(read, start=1)
+                column.name: value_of(result.get_value(line, at), decode) for at, (column, decode) in enumerate(read, start=1)
             }
         return found
 
-    async def _decodable(
-        self, connection: psycopg.AsyncConnection[Any], table: str, columns: Sequence[Column]
-    ) -> list[tuple[Column, Decoder]]:
-        published = await published_columns(connection, self._publication, table) if self._publication else None
-        streamed = [column for column in columns if (not column.generated if published is None else column.name in published)]
-        return [(column, decode) for column in streamed if (decode := decoder(column.type)) is not None]
+
+async def decodable(
+    connection: psycopg.AsyncConnection[Any], publication: str | None, table: str, columns: Sequence[Column]
+) -> list[tuple[Column, Decoder]]:
+    """The columns that the change stream carries, each with what reads its text."""
+    published = await published_columns(connection, publication, table) if publication else None
+    streamed = [column for column in columns if (not column.generated if published is None else column.name in published)]
+    return [(column, decode) for column in streamed if (decode := decoder(column.type)) is not None]
 
 
-def _value(raw: bytes | None, decode: Decoder) -> Any:
+def value_of(raw: bytes | None, decode: Decoder) -> Any:
     return None if raw is None else decode(raw.decode("utf-8"))
 
 
 def _select(table: str, key_columns: Sequence[Column], read: Sequence[Column]) -> sql.Composed:
     """Keys travel as arrays of texts and are cast to the key columns' own types, so that the primary key's index serves."""
     schema, _, name = table.partition(".")
-    wanted = [sql.SQL("t.{}::numeric" if column.type.name == "money" else "t.{}").format(_name(column.name)) for column in read]
+    wanted = [sql.SQL("t.{}::numeric" if column.type.name == "money" else "t.{}").format(quoted(column.name)) for column in read]
     return sql.SQL("select {wanted} from unnest({arrays}) with ordinality as k({aliases}) join {table} t on {matches}").format(
         wanted=sql.SQL(", ").join([sql.SQL("k.ord"), *wanted]),
         arrays=sql.SQL(", ").join([sql.SQL("%s::text[]")] * len(key_columns)),
         aliases=sql.SQL(", ").join([*(sql.Identifier(f"k{at}") for at in range(len(key_columns))), sql.SQL("ord")]),
-        table=_name(schema, name),
+        table=quoted(schema, name),
         matches=sql.SQL(" and ").join(
             # The cast's name comes from the catalogue's format_type, which quotes it.
-            sql.SQL("t.{} = k.{}::").format(_name(column.name), sql.Identifier(f"k{at}"))
+            sql.SQL("t.{} = k.{}::").format(quoted(column.name), sql.Identifier(f"k{at}"))
             + sql.SQL(column.cast_name.replace("%", "%%"))
             for at, column in enumerate(key_columns)
         ),
     )
 
 
-def _name(*parts: str) -> sql.Identifier:
+def quoted(*parts: str) -> sql.Identifier:
     """psycopg looks for placeholders inside quoted names as well."""
     return sql.Identifier(*(part.replace("%", "%%") for part in parts))

@@ -1,0 +1,1 @@
+"""Comparing rows with documents: what an index should hold against what it holds."""
