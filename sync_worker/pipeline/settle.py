@@ -48,6 +48,9 @@ class Settler:
     def watch(self, part: Part) -> None:
         """Settle this accepted part."""
         assert part.uid is not None
+        if part.uid in self._parts:
+            # Settled by neither otherwise: the server died with an accepted task and gave its uid to a later one of ours.
+            self._lost(part.uid, f"task {part.uid} was accepted, and its uid was given again")
         self._parts[part.uid] = part
         self._wake.set()
 

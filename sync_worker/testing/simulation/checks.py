@@ -89,9 +89,11 @@ class Checks:
         self._late: set[str] = set()
         self._lost: set[str] = set()
         self._unanswered: dict[str, str] = {}
+        self._isolated: set[str] = set()
         self._accepted: dict[str, tuple[made.Task, WriteMetadata]] = {}
         self._aged: set[tuple[str, int]] = set()
         self._early: set[tuple[str, int]] = set()
+        self._read: set[tuple[str, int]] = set()
 
     def fail(self, what: str) -> None:
         self.problem = self.problem or what
@@ -141,6 +143,8 @@ class Checks:
     def _must_not_be_sent_again(self, task: made.Task, written: WriteMetadata) -> None:
         """The next write after a lost answer is not the same one while its task lives (invariant 6)."""
         self._accepted[written.nonce] = (task, written)
+        if written.nonce in self._lost or written.worker in self._isolated:
+            return  # it may have been sent before; and an isolation that begins again asks anew
         nonce = self._unanswered.get(written.worker)
         if nonce is None or nonce == written.nonce or nonce not in self._accepted:
             return
@@ -178,6 +182,7 @@ class Checks:
             engine.say("batch", task.batch_uid, "task", task.uid, task.status, task.error["code"] if task.error else "")
         self._notice_company(tasks)
         final: dict[tuple[str, int], tuple[int, WriteMetadata]] = {}
+        self._read.clear()
         for task in tasks:
             written = parse_metadata(task.custom_metadata)
             target = next((target for target in self._targets if target.uid == task.index_uid), None)
@@ -214,15 +219,16 @@ class Checks:
     def _read_at(self, target: Target, key: int, row: Mapping[str, Any]) -> int:
         """The newest change that a row can show that was read from the source."""
         log = self._log.get(self.connector.place(target.table, key), {})
-        offsets = self._of_key.get((target.table, key), [])
-        return max((offset for offset in offsets if log[offset].version <= _version(row)), default=-1)
+        self._read.add((target.uid, key))
+        known = [offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD]
+        return max((offset for offset in known if log[offset].version <= _version(row)), default=-1)
 
     def _shows(self, document: tuple[str, int], offset: int, written: WriteMetadata) -> None:
         before = self._shown.get(document, -1)
         self._shown[document] = offset
         came_early = document in self._early
         high = max(high for _, high in written.ranges.values())
-        (self._early.add if offset > high else self._early.discard)(document)
+        (self._early.add if offset > high or document in self._read else self._early.discard)(document)
         if offset >= before:
             if document in self._aged:
                 self._aged.discard(document)
@@ -245,6 +251,8 @@ class Checks:
     def _notice_company(self, tasks: Sequence[made.Task]) -> None:
         written = [parse_metadata(task.custom_metadata) for task in tasks]
         failed = any(task.status == "failed" for task in tasks)
+        if failed:
+            self._isolated.update(w.worker for w in written if w is not None)
         if len({w.worker for w in written if w is not None}) > 1:
             self.sometimes["tasks of two workers merge" + (" and fail" if failed else "")] += 1
         if failed and len(tasks) > 1:

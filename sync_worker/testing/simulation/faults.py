@@ -264,6 +264,11 @@ def snapshot_is_asked_for(world: World) -> None:
     world.connector.snapshot(engine.pick(world.tables))
 
 
+def _is_first_start(world: World) -> bool:
+    """Before the first bookmark there is nothing that could tell that events are missing."""
+    return any(place not in world.state.marks for place in world.broker.places)
+
+
 @fault(0.7)
 def retention_takes_what_was_read(world: World) -> None:
     for place in world.broker.places:
@@ -273,6 +278,8 @@ def retention_takes_what_was_read(world: World) -> None:
 
 @fault(0.25)
 def retention_takes_what_was_not_read(world: World) -> None:
+    if _is_first_start(world):
+        return
     world.checks.causes.add("retention")
     for place in world.broker.places:
         if world.broker.offsets.get(place, 0) < world.broker.ends[place]:
@@ -283,8 +290,8 @@ def retention_takes_what_was_not_read(world: World) -> None:
 
 @fault(0.25)
 def topic_is_made_anew(world: World) -> None:
-    if any(place not in world.state.marks for place in world.broker.places):
-        return  # before the first bookmark there is nothing that could tell the two
+    if _is_first_start(world):
+        return
     world.checks.causes.add("topic made anew")
     world.checks.forget()
     topic = engine.pick(list(world.broker.topics))

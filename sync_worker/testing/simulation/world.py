@@ -24,7 +24,7 @@ from sync_worker.testing.simulation.workers import SimWorker
 
 TABLES = ("public.things", "public.others")
 _QUIET_S = 11.0
-_PATIENCE_S = 900.0
+_PATIENCE_S = 300.0
 _ENTRY_BYTES = 700
 _CHUNK = 6
 
@@ -244,7 +244,7 @@ class World:
         if not self.server.idle:
             return "Meilisearch has work"
         for place in broker.places:
-            if broker.offsets.get(place, 0) < broker.ends[place]:
+            if broker.offsets.get(place, 0) < broker.ends[place] and broker.starts[place] < broker.ends[place]:
                 holds = [(w.process.name, hold) for w in self.living for hold in w.pipeline.health.holds()]
                 return f"{place} is committed up to {broker.offsets.get(place)} of {broker.ends[place]}, holds: {holds}"
         for worker in self.living:

@@ -10,7 +10,7 @@ import pytest
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import StartAgain
-from sync_worker.ports import Bookmark, IndexRecord
+from sync_worker.ports import Bookmark, IndexRecord, Task, TaskUid
 from sync_worker.progress.bookmark import tail_of
 
 from .world import PLACE, Worker, World
@@ -253,6 +253,37 @@ async def test_partitions_that_come_one_after_the_other_at_a_first_start_are_no_
     await world.until(worker.pipeline.health.ready, "the partitions are prepared")
 
     assert await world.state.findings() == []
+
+
+async def test_a_server_that_gives_an_accepted_tasks_uid_to_our_next_one_is_noticed(world: World) -> None:
+    """It died before the first task reached its disk; nobody would ever settle the first flush, and nothing would say so."""
+    worker = await world.start()
+    first = world.change("c", 1, name="x", n=1)
+    await worker.deliver()
+    await world.acknowledged(first + 1)
+    await world.double.wait_idle()
+    world.double.pause()
+    real, answers, count = worker.sinks[0].tasks, asyncio.Event(), len(world.tasks())
+
+    async def tasks(uids: Collection[TaskUid]) -> Mapping[TaskUid, Task]:
+        await answers.wait()
+        return await real(uids)
+
+    worker.sinks[0].tasks = tasks  # type: ignore[method-assign]
+    world.change("c", 2, name="x", n=2)
+    await worker.deliver()
+    await world.until(lambda: len(world.tasks()) > count, "the second task is accepted")
+    state = world.double.core.state
+    uid = max(state.tasks)
+    del state.tasks[uid]
+    state.next_task = uid
+    world.change("c", 3, name="x", n=3)
+    await worker.deliver()
+    await world.until(lambda: uid in state.tasks, "its uid is given again")
+    answers.set()
+    world.double.resume()
+
+    await held(world, worker, "sink-lost-memory")
 
 
 async def test_a_history_that_was_deleted_or_pruned_is_no_restored_server(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -33,13 +32,13 @@ class AsDatabase(MemoryState):
 
 class TestMemory(StateSuite):
     @pytest.fixture
-    async def state(self, request: pytest.FixtureRequest, now: Now) -> AsyncIterator[AsDatabase]:
+    def state(self, request: pytest.FixtureRequest, now: Now) -> AsDatabase:
         test = request.function
         asked = inspect.getsource(test)
         for word, reason in _NEEDS_A_DATABASE.items():
             if word in asked or word in test.__name__:
                 pytest.skip(reason)
-        yield AsDatabase(now)
+        return AsDatabase(now)
 
     @pytest.fixture
     def url(self) -> str:
