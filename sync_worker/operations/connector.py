@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sync_worker.errors import SyncWorkerError
+from sync_worker.operations.audit import audited
+from sync_worker.operations.report import report
 from sync_worker.ports import State
 
 
@@ -72,6 +74,7 @@ class Replication(Protocol):
     async def drop_publication(self) -> str | None: ...
 
 
+@report("connector-apply")
 @dataclass(frozen=True, slots=True)
 class ConnectorApplied:
     """What applying did.
@@ -90,6 +93,7 @@ class ConnectorApplied:
     unsnapshotted: tuple[str, ...] = ()
 
 
+@report("connector-status")
 @dataclass(frozen=True, slots=True)
 class ConnectorStatus:
     """`state` is None where the connector does not exist."""
@@ -99,11 +103,13 @@ class ConnectorStatus:
     state: ConnectorState | None
 
 
+@report("connector-restart")
 @dataclass(frozen=True, slots=True)
 class ConnectorRestarted:
     name: str
 
 
+@report("connector-delete")
 @dataclass(frozen=True, slots=True)
 class ConnectorDeleted:
     """What deleting did.
@@ -132,10 +138,9 @@ async def apply_connector(
     current = await connect.state(name)
     if changed or current is None or not current.running:
         # Names only: values hold the password.
-        await state.audit(
-            actor, "connector apply", name, {"created": before is None, "made": list(made), "changed": list(changed)}
-        )
-        await connect.apply(name, config)
+        details = {"created": before is None, "made": list(made), "changed": list(changed)}
+        async with audited(state, actor, "connector apply", name, details):
+            await connect.apply(name, config)
     return ConnectorApplied(name, created=before is None, made=made, changed=changed, unsnapshotted=_joined(before, config))
 
 
@@ -157,8 +162,8 @@ async def restart_connector(connect: Connect, state: State, *, name: str, actor:
     """Restart the connector with all its tasks. Raises SyncWorkerError where there is none."""
     if await connect.state(name) is None:
         raise SyncWorkerError(f"there is no connector {name!r}", remedy="sync-worker connector apply")
-    await state.audit(actor, "connector restart", name, {})
-    await connect.restart(name)
+    async with audited(state, actor, "connector restart", name, {}):
+        await connect.restart(name)
     return ConnectorRestarted(name)
 
 
@@ -166,21 +171,23 @@ async def delete_connector(
     connect: Connect, replication: Replication, state: State, *, name: str, drop_slot: bool, drop_publication: bool, actor: str
 ) -> ConnectorDeleted:
     """Delete the connector, and on demand what it leaves behind in PostgreSQL."""
-    await state.audit(actor, "connector delete", name, {"drop_slot": drop_slot, "drop_publication": drop_publication})
-    existed = await connect.delete(name)
-    dropped: list[str] = []
-    kept: list[str] = []
-    if drop_slot:
-        dropped += filter(None, [await replication.drop_slot()])
-    else:
-        kept.append(
-            "the replication slot: it keeps WAL until the disk is full, and a connector applied again goes on from it; "
-            "drop it with `sync-worker connector delete --drop-slot`"
-        )
-    if drop_publication:
-        dropped += filter(None, [await replication.drop_publication()])
-    else:
-        kept.append("the publication: it costs nothing; drop it with `sync-worker connector delete --drop-publication`")
+    details = {"drop_slot": drop_slot, "drop_publication": drop_publication}
+    async with audited(state, actor, "connector delete", name, details) as told:
+        existed = await connect.delete(name)
+        dropped: list[str] = []
+        kept: list[str] = []
+        if drop_slot:
+            dropped += filter(None, [await replication.drop_slot()])
+        else:
+            kept.append(
+                "the replication slot: it keeps WAL until the disk is full, and a connector applied again goes on from it; "
+                "drop it with `sync-worker connector delete --drop-slot`"
+            )
+        if drop_publication:
+            dropped += filter(None, [await replication.drop_publication()])
+        else:
+            kept.append("the publication: it costs nothing; drop it with `sync-worker connector delete --drop-publication`")
+        told |= {"existed": existed, "dropped": dropped}
     return ConnectorDeleted(name, existed=existed, dropped=tuple(dropped), kept=tuple(kept))
 
 

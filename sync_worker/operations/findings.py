@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from sync_worker.errors import SyncWorkerError
 from sync_worker.failure.findings import Proof, rule_of
 from sync_worker.failure.model import Finding
+from sync_worker.operations.audit import audited
+from sync_worker.operations.report import report
 from sync_worker.ports import State
 
 
+@report("findings-list")
 @dataclass(frozen=True, slots=True)
 class FindingsReport:
     """Open findings, those that stop writing first."""
@@ -18,6 +21,7 @@ class FindingsReport:
     findings: tuple[Finding, ...]
 
 
+@report("findings-clear")
 @dataclass(frozen=True, slots=True)
 class FindingCleared:
     kind: str
@@ -55,8 +59,8 @@ async def clear_finding(
             f"{kind} about {subject}: the proof is missing ({_MISSING[rule.proof]})",
             remedy=f"{open_one.remedy}; with --unproven you vouch for it yourself",
         )
-    await state.audit(actor, "findings clear", f"{kind} {subject}", {"reason": reason, "unproven": vouched})
-    await state.clear_finding(kind, subject, by=f"{actor}: {reason}")
+    async with audited(state, actor, "findings clear", f"{kind} {subject}", {"reason": reason, "unproven": vouched}):
+        await state.clear_finding(kind, subject, by=f"{actor}: {reason}")
     return FindingCleared(kind, subject, reason, actor)
 
 

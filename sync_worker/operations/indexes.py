@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import ConfigurationError
+from sync_worker.operations.report import report
 from sync_worker.operations.settings import settings_differences
 from sync_worker.ports import AdminSink, Sink
 
@@ -25,6 +26,7 @@ class IndexPrepared:
     differing: tuple[str, ...]
 
 
+@report("indexes-create")
 @dataclass(frozen=True, slots=True)
 class IndexesReport:
     indexes: tuple[IndexPrepared, ...]

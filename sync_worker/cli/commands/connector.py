@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sync_worker.cli.console import columns, print_json, print_lines
+from sync_worker.cli.console import columns, print_lines, print_report
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
 from sync_worker.cli.outcome import ExitStatus
 
@@ -22,7 +22,7 @@ def apply(
 
     report = within(timeout, verbs.apply_connector(build.read_config(config)))
     if json:
-        print_json(report)
+        print_report(report)
         return
     what = "created" if report.created else f"changed: {', '.join(report.changed)}" if report.changed else "as declared already"
     print_lines([*(f"made {made}" for made in report.made), f"connector {report.name}: {what}"])
@@ -46,7 +46,7 @@ def status(
 
     report = within(timeout, verbs.connector_status(build.read_config(config)))
     if json:
-        print_json(report)
+        print_report(report)
     elif report.state is None:
         print_lines([f"connector {report.name}: not there; `sync-worker connector apply` makes it"])
     else:
@@ -69,7 +69,7 @@ def restart(
 
     report = within(timeout, verbs.restart_connector(build.read_config(config)))
     if json:
-        print_json(report)
+        print_report(report)
     else:
         print_lines([f"connector {report.name}: restart requested"])
 
@@ -92,7 +92,7 @@ def delete(
         timeout, verbs.delete_connector(build.read_config(config), drop_slot=drop_slot, drop_publication=drop_publication)
     )
     if json:
-        print_json(report)
+        print_report(report)
         return
     print_lines([f"connector {report.name}: {'deleted' if report.existed else 'was not there'}"])
     print_lines([*(f"dropped {what}" for what in report.dropped), *(f"kept {what}" for what in report.kept)])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sync_worker.cli.console import print_json, print_lines
+from sync_worker.cli.console import print_lines, print_report
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
 from sync_worker.cli.outcome import ExitStatus
 
@@ -23,7 +23,7 @@ def list_(
 
     report = within(timeout, verbs.list_findings(build.read_config(config)))
     if json:
-        print_json(report)
+        print_report(report)
     elif not report.findings:
         print_lines(["no open finding"])
     for finding in () if json else report.findings:
@@ -58,6 +58,6 @@ def clear(
     clearing = verbs.clear_finding(build.read_config(config), kind=kind, subject=subject, reason=reason, unproven=unproven)
     report = within(timeout, clearing)
     if json:
-        print_json(report)
+        print_report(report)
     else:
         print_lines([f"cleared {report.kind} about {report.subject}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sync_worker.cli.console import print_json, print_lines
+from sync_worker.cli.console import print_lines, print_report
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     AdminKeyFileOption,
@@ -39,7 +39,7 @@ def create(
         timeout, verbs.create_indexes(build.read_config(config), instance=instance, admin_key=admin_key(admin_key_file))
     )
     if json:
-        print_json(report)
+        print_report(report)
         return
     for index in report.indexes:
         print_lines([f"{index.uid}: {'created' if index.created else 'there already'}"])

@@ -75,7 +75,7 @@ async def test_the_publication_is_there_before_the_connector() -> None:
     """A connector that starts without its publication fails; and no secret reaches the audit log."""
     world = World(missing=["publication shop"])
     report = await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
-    assert world.calls == ["prepare", "audit", "apply"]
+    assert world.calls == ["prepare", "audit", "apply", "audit"]
     assert (report.created, report.made) == (True, ("publication shop",))
     assert "SECRET" not in str(world.audited)
 
@@ -93,7 +93,7 @@ async def test_one_that_does_not_run_is_applied_again() -> None:
     failed = ConnectorState("RUNNING", "w", "", (TaskState(0, "FAILED", "w", "password authentication failed"),))
     world = World(live={**CONFIG, "database.password": SECRET}, current=failed)
     await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
-    assert world.calls[-1] == "apply"
+    assert world.calls[-2] == "apply"
 
 
 async def test_what_changes_is_named_without_its_value() -> None:
@@ -101,7 +101,7 @@ async def test_what_changes_is_named_without_its_value() -> None:
     world = World(live={"connector.class": "mysql", "database.password": SECRET, "gone": "1"}, current=RUNNING)
     report = await apply_connector(world, world, books(world), name="shop", config=CONFIG, actor="ops")
     assert report.changed == ("connector.class", "gone")
-    assert world.calls[-1] == "apply"
+    assert world.calls[-2] == "apply"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_deleting_says_what_it_leaves_behind() -> None:
     """A forgotten slot fills the disk with WAL: it is named with the command that drops it."""
     world = World(live=dict(CONFIG))
     report = await delete_connector(world, world, books(world), name="shop", drop_slot=False, drop_publication=False, actor="ops")
-    assert world.calls == ["audit", "delete"]
+    assert world.calls == ["audit", "delete", "audit"]
     assert any("--drop-slot" in line for line in report.kept)
 
 
@@ -139,7 +139,7 @@ async def test_deleting_drops_what_it_is_told_to() -> None:
     """The slot can only go once the connector has let go of it."""
     world = World(live=dict(CONFIG))
     report = await delete_connector(world, world, books(world), name="shop", drop_slot=True, drop_publication=True, actor="ops")
-    assert world.calls == ["audit", "delete", "drop slot", "drop publication"]
+    assert world.calls == ["audit", "delete", "drop slot", "drop publication", "audit"]
     assert report.dropped == ("replication slot shop", "publication shop")
     assert report.kept == ()
 

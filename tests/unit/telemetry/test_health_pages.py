@@ -110,6 +110,15 @@ async def test_a_hold_makes_it_unready_and_says_why(worker: Worker, http: httpx.
     assert "sync_worker_holds{" not in (await http.get("/metrics")).text
 
 
+async def test_a_pause_is_shown_and_makes_nothing_unready(worker: Worker, http: httpx.AsyncClient) -> None:
+    """An operator asked for it: it must not look like a fault, nor be overlooked."""
+    worker.held.append(Waiting(kind="paused", cause="me@desk paused it: an upgrade", remedy="sync-worker resume cities"))
+    answer = await http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["holds"][0]["remedy"] == "sync-worker resume cities"
+    assert 'sync_worker_holds{cause="paused",subject="cities"} 1.0' in (await http.get("/metrics")).text
+
+
 async def test_before_an_assignment_it_is_not_ready(worker: Worker, http: httpx.AsyncClient) -> None:
     """A worker that owns nothing yet does not count as ready."""
     worker.is_ready = False
