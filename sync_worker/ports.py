@@ -401,7 +401,98 @@ class Requests(Protocol):
         ...
 
 
-class State(Requests, MovedKeys, Protocol):
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A document that is to be made what its row says now: written, or deleted where the row is gone or belongs elsewhere.
+
+    Attributes:
+        key: of the row, as Debezium delivers it; None where no row can bear the id: it is deleted.
+        place: the partition of that key: its owner writes.
+        run: who asked.
+    """
+
+    index: str
+    document_id: str
+    key: Mapping[str, Any] | None
+    place: TopicPartition
+    run: str
+
+
+class Rewrites(Protocol):
+    """Documents that operators want written again, in the state database. Raises StateUnavailable."""
+
+    async def ask_for_rewrites(self, asked: Sequence[Rewrite]) -> None:
+        """Store them; one of the same document that is there already is replaced."""
+        ...
+
+    async def asked_rewrites(
+        self, indexes: Collection[str], places: Collection[TopicPartition], *, limit: int
+    ) -> Sequence[Rewrite]:
+        """Those of these indexes and partitions that are not done yet."""
+        ...
+
+    async def forget_rewrites(self, done: Sequence[Rewrite]) -> None:
+        """They are applied, or recorded as failed; a newer request for the same document stays."""
+        ...
+
+    async def rewrites_left(self, run: str) -> int: ...
+
+    async def withdraw_rewrites(self, run: str) -> None:
+        """Nobody waits for them any more; what was taken up already is written all the same."""
+        ...
+
+
+class Depth(StrEnum):
+    """What a comparison looks at."""
+
+    COUNTS = "counts"
+    IDS = "ids"
+    CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison of every row of an index with every document.
+
+    Attributes:
+        began_at, ended_at: seconds since 1970. What it proves is as old as `began_at`.
+        by: the verb, or the scrub.
+    """
+
+    index: str
+    depth: Depth
+    uid: str
+    began_at: float
+    ended_at: float
+    rows: int
+    documents: int
+    differences: int
+    by: str
+
+
+class Comparisons(Protocol):
+    """The last complete comparison of each index, and how far the scrub is. Raises StateUnavailable."""
+
+    async def save_comparison(self, comparison: Comparison) -> None:
+        """In place of the index's last one of this depth."""
+        ...
+
+    async def comparisons(self) -> Sequence[Comparison]: ...
+
+    async def hold_scrub(self, index: str, worker: str, seconds: float) -> bool:
+        """Whether the index is this worker's to scrub, from now on for so long: one worker at a time."""
+        ...
+
+    async def scrub_progress(self, index: str) -> Mapping[str, Any] | None:
+        """As it was saved last, by whichever worker; None at the start of a round."""
+        ...
+
+    async def save_scrub(self, index: str, worker: str, progress: Mapping[str, Any] | None) -> bool:
+        """False where the index is another worker's to scrub by now: nothing is stored then."""
+        ...
+
+
+class State(Requests, MovedKeys, Rewrites, Comparisons, Protocol):
     """The state database. Raises StateUnavailable. Every write is one transaction and may be repeated."""
 
     async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]: ...

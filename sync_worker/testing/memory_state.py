@@ -9,7 +9,7 @@ from typing import Any
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.failure.text import cut
-from sync_worker.ports import AskedRetry, Bookmark, IndexRecord, MovedRow, Pause
+from sync_worker.ports import AskedRetry, Bookmark, Comparison, Depth, IndexRecord, MovedRow, Pause, Rewrite
 from sync_worker.watch.fill import Fill
 
 _UNSETTLED = frozenset({FailureStatus.OPEN, FailureStatus.RETRYING})
@@ -63,6 +63,54 @@ class MemoryState:
     filled: dict[str, Fill] = field(default_factory=dict)
     moved: dict[tuple[TopicPartition, str], MovedRow] = field(default_factory=dict)
     alive: dict[str, tuple[list[TopicPartition], Mapping[str, str]]] = field(default_factory=dict)
+
+    rewrites: dict[tuple[str, str], Rewrite] = field(default_factory=dict)
+    compared: dict[tuple[str, Depth], Comparison] = field(default_factory=dict)
+    scrubs: dict[str, tuple[str, float, Mapping[str, Any] | None]] = field(default_factory=dict)
+
+    # Rewrites, comparisons, the scrub
+
+    async def ask_for_rewrites(self, asked: Sequence[Rewrite]) -> None:
+        self.rewrites.update({(one.index, one.document_id): one for one in asked})
+
+    async def asked_rewrites(
+        self, indexes: Collection[str], places: Collection[TopicPartition], *, limit: int
+    ) -> Sequence[Rewrite]:
+        found = [one for _, one in sorted(self.rewrites.items()) if one.index in indexes and one.place in places]
+        return found[:limit]
+
+    async def forget_rewrites(self, done: Sequence[Rewrite]) -> None:
+        gone = {(one.index, one.document_id, one.run) for one in done}
+        self.rewrites = {key: one for key, one in self.rewrites.items() if (*key, one.run) not in gone}
+
+    async def rewrites_left(self, run: str) -> int:
+        return sum(one.run == run for one in self.rewrites.values())
+
+    async def withdraw_rewrites(self, run: str) -> None:
+        self.rewrites = {key: one for key, one in self.rewrites.items() if one.run != run}
+
+    async def save_comparison(self, comparison: Comparison) -> None:
+        self.compared[comparison.index, comparison.depth] = comparison
+
+    async def comparisons(self) -> Sequence[Comparison]:
+        return [comparison for _, comparison in sorted(self.compared.items())]
+
+    async def hold_scrub(self, index: str, worker: str, seconds: float) -> bool:
+        holder, until, progress = self.scrubs.get(index, (worker, 0.0, None))
+        if holder != worker and until > self.now():
+            return False
+        self.scrubs[index] = (worker, self.now() + seconds, progress)
+        return True
+
+    async def scrub_progress(self, index: str) -> Mapping[str, Any] | None:
+        return self.scrubs[index][2] if index in self.scrubs else None
+
+    async def save_scrub(self, index: str, worker: str, progress: Mapping[str, Any] | None) -> bool:
+        holder, until, _ = self.scrubs.get(index, ("", 0.0, None))
+        if holder != worker:
+            return False
+        self.scrubs[index] = (worker, until, progress)
+        return True
 
     # Moved keys
 

@@ -210,7 +210,8 @@ class PostgresSnapshot:
         keys = sql.SQL(", ").join([quoted(column.name) for column in shape.key])
         query = sql.SQL(
             "declare compared no scroll cursor for "
-            "with k as materialized (select {keys} from {table} order by random() limit {count}) select {select} from {table} t join k using ({keys})"
+            "with k as materialized (select {keys} from {table} order by random() limit {count}) "
+            "select {select} from {table} t join k using ({keys})"
         ).format(keys=keys, table=shape.table, count=sql.Literal(count), select=shape.select)
         async for found in self._fetched(query, page):
             yield found

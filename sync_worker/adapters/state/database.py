@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sync_worker.adapters.state.activity import ActivityTables
+from sync_worker.adapters.state.drift import DriftTables
 from sync_worker.adapters.state.failed_work import FailedWorkTable
 from sync_worker.adapters.state.findings import FindingsTable
 from sync_worker.adapters.state.moved_rows import MovedRowTable
@@ -11,7 +12,9 @@ from sync_worker.adapters.state.requests import RequestTables
 from sync_worker.adapters.state.watch import WatchTables
 
 
-class StateDatabase(FailedWorkTable, ProgressTables, FindingsTable, WatchTables, ActivityTables, RequestTables, MovedRowTable):
+class StateDatabase(
+    FailedWorkTable, ProgressTables, FindingsTable, WatchTables, ActivityTables, RequestTables, MovedRowTable, DriftTables
+):
     """Implements `sync_worker.ports.State` over SQLite or PostgreSQL, and answers what operators ask beside it.
 
     Made by `StateDatabase.open(url)`. Every write is one transaction and may be repeated. Every method raises StateUnavailable.

@@ -216,3 +216,38 @@ pause_confirmations = Table(
     Column("asked_at", Double, nullable=False),
     Column("confirmed_at", Double, nullable=False),
 )
+
+rewrites = Table(
+    "rewrites",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("document_id", StorableText, primary_key=True),
+    Column("topic", StorableText, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("key", StorableText),
+    Column("run", StorableText, nullable=False),
+    Index("ix_rewrites_partition", "topic", "partition"),
+)
+
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("depth", StorableText, primary_key=True),
+    Column("uid", StorableText, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("ended_at", Double, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("documents", BigInteger, nullable=False),
+    Column("differences", BigInteger, nullable=False),
+    Column("by", StorableText, nullable=False),
+)
+
+scrubs = Table(
+    "scrubs",
+    metadata,
+    Column("index_name", StorableText, primary_key=True),
+    Column("holder", StorableText, nullable=False),
+    Column("held_until", Double, nullable=False),
+    Column("progress", JSON),
+)

@@ -15,7 +15,7 @@ import pytest
 from sync_worker.adapters.state import StateDatabase
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import Failure, FailureStatus, Finding, PayloadReference, ReasonClass
-from sync_worker.ports import Bookmark, IndexRecord, MovedRow, State
+from sync_worker.ports import Bookmark, Comparison, Depth, IndexRecord, MovedRow, Rewrite, State
 from sync_worker.progress.bookmark import Tail
 from sync_worker.watch.fill import Fill, FillProof
 
@@ -362,3 +362,41 @@ class StateSuite:
         assert await state.moved_rows([other]) == [newer]
         await state.forget_moved_row(newer)
         assert await state.moved_rows([other, CITIES]) == [MovedRow(CITIES, {"a": 1, "b": "ü"}, "id-1", other, 3)]
+
+    async def test_a_rewrite_is_asked_of_its_partitions_owner(self, state: StateDatabase) -> None:
+        """A newer request for the same document stays when the older one is done; what nobody waits for is withdrawn."""
+        first = Rewrite("cities", "7", {"id": 7}, CITIES, "a")
+        ghost = Rewrite("cities", "not-an-id", None, CITIES, "a")
+        await state.ask_for_rewrites([first, ghost])
+        assert await state.asked_rewrites(["cities"], [CITIES], limit=10) == [first, ghost]
+        assert await state.asked_rewrites(["cities"], [TopicPartition(CITIES.topic, 1)], limit=10) == []
+        assert await state.asked_rewrites(["towns"], [CITIES], limit=10) == []
+        again = replace(first, run="b")
+        await state.ask_for_rewrites([again])
+        await state.forget_rewrites([first, ghost])
+        assert (await state.rewrites_left("a"), await state.rewrites_left("b")) == (0, 1)
+        await state.withdraw_rewrites("b")
+        assert await state.asked_rewrites(["cities"], [CITIES], limit=10) == []
+
+    async def test_the_last_comparison_of_each_depth_is_kept(self, state: StateDatabase) -> None:
+        """A comparison of ids says nothing about content, so neither replaces the other."""
+        ids = Comparison("cities", Depth.IDS, "cities", 1.5, 2.5, 10, 11, 1, "drift")
+        content = replace(ids, depth=Depth.CONTENT, differences=0)
+        await state.save_comparison(ids)
+        await state.save_comparison(content)
+        newer = replace(ids, began_at=3.5, differences=0)
+        await state.save_comparison(newer)
+        assert await state.comparisons() == [content, newer]
+
+    async def test_one_worker_scrubs_an_index_and_its_heir_goes_on_where_it_was(self, state: StateDatabase, now: Now) -> None:
+        """Two would do the same work twice; one that died must not keep the index from being looked at."""
+        assert await state.hold_scrub("cities", "w1", 60)
+        assert not await state.hold_scrub("cities", "w2", 60)
+        assert await state.save_scrub("cities", "w1", {"phase": "rows", "key": {"id": 5}})
+        assert not await state.save_scrub("cities", "w2", None)
+        now.moment += 61
+        assert await state.hold_scrub("cities", "w2", 60)
+        assert await state.scrub_progress("cities") == {"phase": "rows", "key": {"id": 5}}
+        assert not await state.save_scrub("cities", "w1", None)
+        assert await state.save_scrub("cities", "w2", None)
+        assert await state.scrub_progress("cities") is None
