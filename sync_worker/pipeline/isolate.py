@@ -352,7 +352,9 @@ class Isolation:
             delay = 0.01
             while True:
                 task = (await scratch.tasks([task_uid])).get(task_uid)
-                if task is not None and task.status.finished:
+                if task is None or task.index_uid != uid:
+                    raise SinkUnavailable(f"{self._index.name}: Meilisearch accepted task {task_uid} and has lost it")
+                if task.status.finished:
                     break
                 await self._clock.sleep(delay)
                 delay = min(0.2, delay * 1.3)

@@ -72,6 +72,31 @@ async def test_a_server_that_dies_while_bisecting_leaves_nothing_decided_wrongly
     assert len(world.documents()) == 9
 
 
+async def test_a_scratch_task_that_the_server_lost_is_not_waited_for(world: World) -> None:
+    """It died with a task that it had accepted: nobody will ever finish it, and nothing else of the index would go out."""
+    worker = await world.start()
+    assert worker.scratch is not None
+    real, lost = worker.scratch.write, []
+
+    async def loses(uid: str, ndjson: bytes, *, metadata: str) -> TaskUid:
+        task_uid = await real(uid, ndjson, metadata=metadata)
+        if not lost:
+            lost.append(task_uid)
+            await world.double.wait_idle()
+            del world.double.core.state.tasks[task_uid]
+        return task_uid
+
+    worker.scratch.write = loses  # type: ignore[method-assign]
+    world.poison("4")
+    for key in range(1, 6):
+        end = world.change("c", key, name="x", n=key) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert lost
+    assert [row[0] for row in await world.failures("open")] == ["4"]
+
+
 async def test_what_fails_as_a_new_document_may_pass_as_an_update(world: World) -> None:
     """Scratch suspects it, the live index takes it: nothing is dead-lettered."""
     worker = await world.start()
