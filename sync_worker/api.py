@@ -34,3 +34,4 @@ from sync_worker.wiring.failed_work import show_failed as show_failed
 from sync_worker.wiring.settings import contract as contract
 from sync_worker.wiring.settings import settings_apply as settings_apply
 from sync_worker.wiring.settings import settings_diff as settings_diff
+from sync_worker.wiring.status import status as status

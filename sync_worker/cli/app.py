@@ -21,6 +21,7 @@ from sync_worker.cli.commands import (
     retry,
     run,
     settings,
+    status,
     wait,
 )
 from sync_worker.cli.console import stdout
@@ -54,6 +55,7 @@ def _root(
 app.command("run")(run.run)
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("status")(status.status)
 app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)
 app.command("retry")(retry.retry)

@@ -58,6 +58,20 @@ class KafkaLog:
         ends = await self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         return {partition: (starts[partition], ends[partition]) for partition in partitions}
 
+    async def ends(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Only the end offsets, as `bounds` gives them."""
+        return await self._offsets(partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+    async def newest_ms(self, partition: TopicPartition) -> int | None:
+        """The largest timestamp of a record there, milliseconds since 1970; None where there is none. Reads no record."""
+        wanted = {KafkaPartition(*partition): OffsetSpec.max_timestamp()}  # type: ignore[no-untyped-call]
+        answers = await self._admin.ask(
+            lambda client: client.list_offsets(wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ANSWER_S),
+            "asking for the newest record",
+        )
+        timestamp: int = next(iter(answers.values())).timestamp
+        return timestamp if timestamp >= 0 else None
+
     async def _offsets(self, partitions: Collection[TopicPartition], place: OffsetSpec) -> Mapping[TopicPartition, int]:
         if not partitions:
             return {}
