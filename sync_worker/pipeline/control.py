@@ -1,4 +1,4 @@
-"""What operators ask of this worker, read from the state database every second: pauses, and retries."""
+"""What operators ask of this worker, read from the state database every second: pauses, retries, documents to write again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from sync_worker.pipeline.holds import Holds, Patience
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.retry import Retries
+from sync_worker.pipeline.rewriting import Rewriting
 from sync_worker.ports import PAUSED, Clock, Pause, State
 
 _LOOK_S = 1.0
@@ -14,12 +15,13 @@ _BUSY_S = 0.1
 
 
 class Control:
-    """Keeps the lanes paused that are asked to be, confirms it once nothing of theirs is in flight, and runs the retries."""
+    """Keeps the lanes paused that are asked to be, confirms it once nothing of theirs is in flight; runs retries and rewrites."""
 
     def __init__(
         self,
         lanes: Mapping[str, Lane],
         retries: Retries,
+        rewriting: Rewriting,
         *,
         worker_name: str,
         state: State,
@@ -29,6 +31,7 @@ class Control:
     ) -> None:
         self._lanes = lanes
         self._retries = retries
+        self._rewriting = rewriting
         self._worker_name = worker_name
         self._state = state
         self._holds = holds
@@ -40,7 +43,7 @@ class Control:
         """Until cancelled."""
         while True:
             await self._patience.persist("operators' requests", self._round, wanted=wanted)
-            await self._clock.sleep(_LOOK_S if self._retries.idle else _BUSY_S)
+            await self._clock.sleep(_LOOK_S if self._retries.idle and self._rewriting.idle else _BUSY_S)
 
     async def read_pauses(self) -> None:
         """Raises StateUnavailable. Before a partition's first write, so that a restart does not end a pause."""
@@ -67,3 +70,4 @@ class Control:
     async def _round(self) -> None:
         await self.read_pauses()
         await self._retries.round()
+        await self._rewriting.round()

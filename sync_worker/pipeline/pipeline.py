@@ -29,6 +29,7 @@ from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
 from sync_worker.pipeline.report import Reporter
 from sync_worker.pipeline.retry import Retries
+from sync_worker.pipeline.rewriting import Rewriting
 from sync_worker.pipeline.settle import Settler
 from sync_worker.pipeline.tasks import Tasks
 from sync_worker.pipeline.translate import Translation, Translator
@@ -130,6 +131,7 @@ class Pipeline:
                 clock=clock,
                 telemetry=telemetry,
             ),
+            Rewriting(self._lanes, self._partitions, state=state, source=source, membership=membership, clock=clock),
             worker_name=worker_name,
             state=state,
             holds=self._holds,

@@ -1,0 +1,154 @@
+"""Documents that operators want made what their rows say now: written, or deleted, by the owner of their partition.
+
+Only the owner knows what of a document is on its way. He reads the row while nothing is taken from the log and nothing of the
+document is unsettled, so what he writes is as new as everything that was taken, or newer. A row that is inserted again while
+its ghost is being removed comes later in the log, and is written after the deletion. A worker that dies leaves the requests to
+the next owner.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from sync_worker.batch.coalesce import Entry
+from sync_worker.change.model import Change, Operation, Row, TopicPartition
+from sync_worker.document.action import Write
+from sync_worker.errors import RecordError
+from sync_worker.pipeline.lane import Lane
+from sync_worker.pipeline.partition import Partition
+from sync_worker.pipeline.rewrite import put_again
+from sync_worker.ports import Clock, Membership, Rewrite, Source, State
+from sync_worker.progress.ledger import Span
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 500
+_CATCH_UP_S = 10.0
+"""How long requests wait for the stream to have no backlog: what lies in it would be shown once more after the newer row."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """A request that was put into the lane of one tenure of its partition."""
+
+    asked: Rewrite
+    partition: Partition
+    span: Span
+
+
+class Rewriting:
+    """Takes up the requests for the partitions that this worker owns."""
+
+    def __init__(
+        self,
+        lanes: Mapping[str, Lane],
+        partitions: Mapping[TopicPartition, Partition],
+        *,
+        state: State,
+        source: Source,
+        membership: Membership,
+        clock: Clock,
+    ) -> None:
+        self._lanes = lanes
+        self._partitions = partitions
+        self._state = state
+        self._source = source
+        self._membership = membership
+        self._clock = clock
+        self._written: dict[tuple[str, str], _Written] = {}
+        self._waits_since: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing written is waiting for its task."""
+        return not self._written
+
+    async def round(self) -> None:
+        """One look. Raises EnvironmentFault to be tried again."""
+        await self._forget_applied()
+        places = [place for place, partition in self._partitions.items() if _caught_up(partition)]
+        indexes = [name for name, lane in self._lanes.items() if not lane.paused and not lane.replay_until]
+        if not places or not indexes or len(self._written) >= _AT_ONCE:
+            return
+        grouped: dict[tuple[str, TopicPartition], list[Rewrite]] = defaultdict(list)
+        # More than are put at once: those that are on their way already are among them.
+        for asked in await self._state.asked_rewrites(indexes, places, limit=2 * _AT_ONCE):
+            if (asked.index, asked.document_id) not in self._written:
+                grouped[asked.index, asked.place].append(asked)
+        if not grouped:
+            self._waits_since = None
+            return
+        now = self._clock.monotonic()
+        self._waits_since = now if self._waits_since is None else self._waits_since
+        for (index, place), asked_here in grouped.items():
+            if self._membership.backlog(place) != 0 and now - self._waits_since < _CATCH_UP_S:
+                continue
+            await self._take_up(self._lanes[index], place, asked_here[:_AT_ONCE])
+
+    async def _take_up(self, lane: Lane, place: TopicPartition, asked: Sequence[Rewrite]) -> None:
+        partition = self._partitions.get(place)
+        if partition is None:
+            return
+        async with partition.lock:
+            if partition.dropped or lane.paused or lane.replay_until:
+                return
+            busy = lane.unsettled([one.document_id for one in asked])
+            ready = [one for one in asked if one.document_id not in busy]
+            rows = await self._rows(lane, ready)
+            if partition.dropped:
+                return
+            assert partition.ledger is not None
+            position = partition.ledger.position
+            refused = []
+            for one in ready:
+                try:
+                    entry = self._entry(lane, one, rows.get(one.document_id), max(0, position - 1))
+                except RecordError as error:
+                    log.warning("not written again", index=one.index, document_id=one.document_id, code=error.code)
+                    refused.append(one)
+                    continue
+                span = put_again(lane, one.document_id, entry, position)
+                self._written[one.index, one.document_id] = _Written(one, partition, span)
+        await self._state.forget_rewrites(refused)
+        if ready:
+            log.info("written again", index=lane.index.name, count=len(ready) - len(refused), refused=len(refused))
+
+    async def _rows(self, lane: Lane, asked: Sequence[Rewrite]) -> Mapping[str, Row]:
+        keyed = [(one.document_id, one.key) for one in asked if one.key is not None]
+        if not keyed:
+            return {}
+        keys = [key for _, key in keyed]
+        rows = await self._source.rows(lane.index.table, list(keys[0]), keys)
+        return {document_id: row for (document_id, _), row in zip(keyed, rows, strict=True) if row is not None}
+
+    def _entry(self, lane: Lane, one: Rewrite, row: Row | None, offset: int) -> Entry:
+        source_ms = int(self._clock.now() * 1000)
+        if one.key is None or row is None:
+            return Entry(None, one.place, offset, source_ms, Operation.DELETE)
+        change = Change(Operation.READ, lane.index.table, one.key, row, None, (), source_ms, None)
+        action = lane.index.projector.project(change)
+        return Entry(action.line if isinstance(action, Write) else None, one.place, offset, source_ms, Operation.READ)
+
+    async def _forget_applied(self) -> None:
+        done = []
+        for key, written in list(self._written.items()):
+            if written.partition.dropped:
+                del self._written[key]  # the next owner reads it again
+            elif not written.span.holders:
+                done.append(written)
+        if done:
+            await self._state.forget_rewrites([written.asked for written in done])
+        for written in done:
+            # The bookmark's watermark must pass this write also where nothing else comes.
+            written.partition.touched = True
+            self._written.pop((written.asked.index, written.asked.document_id), None)
+
+
+def _caught_up(partition: Partition) -> bool:
+    """Before that, changes that an earlier owner applied may come once more, and are not seen yet."""
+    ledger = partition.ledger
+    return partition.active and partition.ready.is_set() and ledger is not None and ledger.position >= partition.end_offset
