@@ -400,3 +400,92 @@ class StateSuite:
         assert not await state.save_scrub("cities", "w1", None)
         assert await state.save_scrub("cities", "w2", None)
         assert await state.scrub_progress("cities") is None
+
+    # What operators ask
+
+    async def failed(self, state: StateDatabase, offset: int = 10, document_id: str | None = "1", **changed: object) -> int:
+        """A row with a letter; its id."""
+        await state.record_failures([failure(offset, document_id, **changed)], [PayloadReference("letters", 0, offset)])
+        return (await state.failed_work(limit=1))[0].id
+
+    async def test_a_retry_is_asked_for_once(self, state: StateDatabase) -> None:
+        """Compare and set: only an open row becomes `retrying`, and the first request stands."""
+        work = await self.failed(state)
+        assert await state.ask_retry(work, from_source=True, by="one") is FailureStatus.RETRYING
+        assert await state.ask_retry(work, from_source=False, by="two") is FailureStatus.RETRYING
+        [asked] = await state.asked_retries(["cities"], [CITIES], limit=10)
+        assert (asked.work.id, asked.from_source, asked.rebuilt, asked.work.status_reason) == (work, True, False, "asked by one")
+        assert await state.ask_retry(99, from_source=False, by="one") is None
+        assert await state.discard(work, "no") is FailureStatus.RETRYING
+
+    async def test_asked_retries_are_those_of_the_partitions_that_are_owned(self, state: StateDatabase) -> None:
+        """What other workers own, or what is paused, does not stand in the way."""
+        work = await self.failed(state)
+        await state.ask_retry(work, from_source=False, by="one")
+        assert await state.asked_retries(["others"], [CITIES], limit=10) == []
+        assert await state.asked_retries(["cities"], [TopicPartition(CITIES.topic, 1)], limit=10) == []
+
+    async def test_a_retry_is_judged_by_what_happened_since(self, state: StateDatabase) -> None:
+        """More attempts: failed again. A later failure of the document: superseded. Else resolved, and older ones with it."""
+        older, work = await self.failed(state, 9), await self.failed(state, 10)
+        await state.ask_retry(work, from_source=False, by="one")
+        await state.record_failures([failure(10, failed_at=200.0)], [None])
+        assert await state.judge_retry(work, attempts=1, later_from=11) is FailureStatus.OPEN
+        await state.ask_retry(work, from_source=False, by="one")
+        assert await state.judge_retry(work, attempts=2, later_from=11) is FailureStatus.RESOLVED
+        assert {w.id: w.status for w in await state.failed_work()}[older] is FailureStatus.SUPERSEDED
+        late = await self.failed(state, 12)
+        await self.failed(state, 13)
+        await state.ask_retry(late, from_source=False, by="one")
+        assert await state.judge_retry(late, attempts=1, later_from=13) is FailureStatus.SUPERSEDED
+        assert await state.judge_retry(late, attempts=1, later_from=13) is FailureStatus.SUPERSEDED
+
+    async def test_a_retry_that_was_superseded_meanwhile_is_not_closed_again(self, state: StateDatabase) -> None:
+        """The mark of the later change stands."""
+        work = await self.failed(state)
+        await state.ask_retry(work, from_source=False, by="one")
+        await state.supersede("cities", ["1"], {CITIES: 11})
+        assert not await state.close_retry(work, FailureStatus.OPEN, "not tried")
+        assert await self.status(state) == (FailureStatus.SUPERSEDED, 1)
+
+    async def test_a_confirmation_belongs_to_one_pause(self, state: StateDatabase, now: Now) -> None:
+        """One that comes after the index was resumed, or for an earlier pause, confirms nothing."""
+        first = await state.pause("cities", by="one", reason="")
+        assert await state.pause("cities", by="two", reason="again") == first
+        await state.confirm_pause(first, "w1")
+        assert [found.worker for found in await state.pause_confirmations("cities")] == ["w1"]
+        assert await state.resume("cities")
+        assert not await state.resume("cities")
+        await state.confirm_pause(first, "w1")
+        now.moment += 1
+        await state.pause("cities", by="one", reason="")
+        await state.confirm_pause(first, "w1")
+        assert await state.pause_confirmations("cities") == []
+
+    async def test_restored_rows_are_known_as_such(self, state: StateDatabase) -> None:
+        """Only missing ones come in; several letters of one change are its attempts."""
+        await self.failed(state, 10)
+        letters = [(failure(n, failed_at=at), PayloadReference("letters", 0, n)) for n, at in ((10, 1.0), (11, 1.0), (11, 2.0))]
+        assert await state.restore(letters, reason="restored") == 1
+        [new, old] = await state.failed_work()
+        assert (new.attempts, new.first_failed_at, new.failure.failed_at, new.status_reason) == (2, 1.0, 2.0, "restored")
+        assert await state.restored([new.id, old.id]) == {new.id}
+        await state.ask_retry(new.id, from_source=False, by="one")
+        assert [asked.rebuilt for asked in await state.asked_retries(["cities"], [CITIES], limit=10)] == [True]
+
+    async def test_letters_move_and_are_erased(self, state: StateDatabase) -> None:
+        """Rows follow their letters; an erased document keeps neither words nor letters, and nothing of it is open."""
+        await self.failed(state, 10, "1")
+        await self.failed(state, 11, "2")
+        await state.move_letters({PayloadReference("letters", 0, 11): PayloadReference("letters", 0, 50)})
+        await state.move_letters({})
+        assert await state.erase("cities", "1", "erased by one") == 1
+        [kept, erased] = await state.failed_work()
+        assert (kept.reference, kept.status) == (PayloadReference("letters", 0, 50), FailureStatus.OPEN)
+        assert (erased.reference, erased.failure.message, erased.status) == (None, "[erased]", FailureStatus.DISCARDED)
+
+    async def test_a_worker_that_signed_off_is_gone(self, state: StateDatabase) -> None:
+        """Nobody waits for its next heartbeat."""
+        await state.worker_alive("w1", [CITIES], {})
+        await state.worker_gone("w1")
+        assert await state.workers() == []
