@@ -300,6 +300,8 @@ class Pipeline:
         self._raise_if_unwanted(partition)
         assert partition.ledger is not None
         first = partition.ledger.position
+        if chunk.records and chunk.next_offset <= first:
+            return  # retention moved the start between two looks at it: written now, it would cover no offset that is ours
         span = partition.ledger.take(
             min(first, chunk.next_offset),
             chunk.next_offset,

@@ -208,3 +208,21 @@ async def test_the_watermark_waits_until_the_late_write_is_undone(world: World) 
     assert (await world.state.bookmarks([PLACE]))[PLACE].scanned["things"] < late_uid
     await first.die()
     world.double.resume()
+
+
+async def test_what_was_fetched_below_the_start_is_not_written(world: World) -> None:
+    """Retention takes a record between its fetch and the preparation: its write would cover no offset, and be nobody's."""
+    worker = await world.start()
+    await world.until(worker.pipeline.health.ready, "the partition is prepared")
+    world.change("c", 1, name="x", n=1)
+    worker.group.assign([PLACE], 2)
+    chunk = worker.group.fetch(PLACE)
+    assert chunk is not None
+    world.log.starts[PLACE] = 1
+    world.log.partitions[PLACE].clear()
+    await worker.pipeline.assigned(frozenset({PLACE}), 2)
+    await world.until(worker.pipeline.health.ready, "the partition is prepared again")
+    await worker.pipeline.take(chunk)
+    await world.until(worker.pipeline.idle, "nothing is left to do")
+
+    assert world.tasks() == []
