@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,7 +166,7 @@ def test_a_paused_index_waits_and_loses_nothing(site: Site) -> None:
     assert {document["id"] for document in site.documents("points")} == {2}
 
 
-def test_the_table_comes_back_and_one_persons_payloads_go(site: Site) -> None:
+def test_the_table_comes_back_and_one_persons_payloads_go(site: Site, stack_home: Path) -> None:
     """The dead-letter topic is the log of failures: it restores the table, moves elsewhere, and forgets one document."""
     worker = site.worker()
     site.execute(
@@ -191,6 +192,9 @@ def test_the_table_comes_back_and_one_persons_payloads_go(site: Site) -> None:
     values = [message.value() or b"" for message in site.dead_letters()]
     assert not any(b"secret of one" in value for value in values)
     assert sum(b"secret of two" in value for value in values) == 1
+    segments = sorted(stack_home.glob(f"data/kafka/log/{site.name}.dead-letters-0/*.log"))
+    assert b"secret of two" in segments[-1].read_bytes()
+    assert b"secret of one" not in segments[-1].read_bytes(), "the broker could never delete the file that it writes to"
     # What stayed is found at its new place, and tried with the row as it is now: restored rows have no known order.
     one, two = sorted(site.failures(), key=lambda row: str(row["document_id"]))
     assert (one["status"], one["message"], one["dlq_offset"]) == ("discarded", "[erased]", None)
