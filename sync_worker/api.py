@@ -17,7 +17,10 @@ from __future__ import annotations
 from sync_worker.config import Config as Config
 from sync_worker.operations.failed import FailedFilter as FailedFilter
 from sync_worker.operations.report import as_document as as_document
+from sync_worker.ports import Depth as Depth
 from sync_worker.wiring.build import read_config as read_config
+from sync_worker.wiring.drift import drift as drift
+from sync_worker.wiring.drift import drift_show as drift_show
 from sync_worker.wiring.failed_work import audit_log as audit_log
 from sync_worker.wiring.failed_work import discard as discard
 from sync_worker.wiring.failed_work import dlq_erase as dlq_erase

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sync_worker import api
 from sync_worker.api import Config as Config
+from sync_worker.api import Depth as Depth
 from sync_worker.api import FailedFilter as FailedFilter
 from sync_worker.api import as_document as as_document
 from sync_worker.api import read_config as read_config
@@ -35,6 +36,8 @@ discard = blocking(api.discard)
 pause = blocking(api.pause)
 resume = blocking(api.resume)
 audit_log = blocking(api.audit_log)
+drift = blocking(api.drift)
+drift_show = blocking(api.drift_show)
 dlq_tail = blocking(api.dlq_tail)
 dlq_rebuild_table = blocking(api.dlq_rebuild_table)
 dlq_export = blocking(api.dlq_export)

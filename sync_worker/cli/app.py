@@ -12,6 +12,7 @@ from sync_worker.cli.commands import (
     config,
     connector,
     dlq,
+    drift,
     failed,
     findings,
     indexes,
@@ -58,6 +59,7 @@ app.command("check")(check.check)
 app.command("status")(status.status)
 app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)
+app.command("drift")(drift.drift)
 app.command("retry")(retry.retry)
 app.command("discard")(retry.discard)
 app.command("pause")(pause.pause)

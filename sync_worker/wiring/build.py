@@ -19,6 +19,7 @@ from sync_worker.adapters.debezium.template import ConnectorSettings
 from sync_worker.adapters.kafka import KafkaDeadLetters, KafkaLog, KafkaTopics
 from sync_worker.adapters.meilisearch.admin import MeilisearchAdmin
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
+from sync_worker.adapters.meilisearch.documents import MeilisearchDocuments
 from sync_worker.adapters.meilisearch.errors import ADMINISTRATORS_KEY
 from sync_worker.adapters.meilisearch.transport import Timeouts
 from sync_worker.adapters.source.postgres import PostgresSource
@@ -68,6 +69,10 @@ def instance_section(config: Config, instance: str) -> MeilisearchSection:
 
 def build_sink(section: MeilisearchSection) -> MeilisearchSink:
     return MeilisearchSink(section.url, secret(section.api_key), compress=section.compress.value, timeouts=_timeouts(section))
+
+
+def build_documents(section: MeilisearchSection) -> MeilisearchDocuments:
+    return MeilisearchDocuments(section.url, secret(section.api_key), timeouts=_timeouts(section))
 
 
 def build_scratch(section: MeilisearchSection) -> MeilisearchAdmin | None:

@@ -77,6 +77,12 @@ class Transport:
         call = Call(f"GET {path.partition('?')[0]}", action, self.key_name, self.url, writes=False)
         return await self._send("GET", path, None, {}, call, self.timeouts.read_s)
 
+    async def ask(self, path: str, body: bytes, *, action: str) -> Any:
+        """POST that only reads: for questions too long for a URL. Raises as `read` does."""
+        call = Call(f"POST {path.partition('?')[0]}", action, self.key_name, self.url, writes=False)
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        return await self._attempt("POST", path, body, headers, call, self.timeouts.read_s)
+
     async def write(
         self, method: str, path: str, body: bytes | None, *, action: str, content_type: str = "application/json"
     ) -> Any:
