@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sync_worker.adapters.state.activity import ActivityTables
+from sync_worker.adapters.state.backfills import BackfillTable
 from sync_worker.adapters.state.drift import DriftTables
 from sync_worker.adapters.state.failed_work import FailedWorkTable
 from sync_worker.adapters.state.findings import FindingsTable
@@ -13,7 +14,15 @@ from sync_worker.adapters.state.watch import WatchTables
 
 
 class StateDatabase(
-    FailedWorkTable, ProgressTables, FindingsTable, WatchTables, ActivityTables, RequestTables, MovedRowTable, DriftTables
+    FailedWorkTable,
+    ProgressTables,
+    FindingsTable,
+    WatchTables,
+    ActivityTables,
+    RequestTables,
+    MovedRowTable,
+    DriftTables,
+    BackfillTable,
 ):
     """Implements `sync_worker.ports.State` over SQLite or PostgreSQL, and answers what operators ask beside it.
 

@@ -251,3 +251,65 @@ scrubs = Table(
     Column("held_until", Double, nullable=False),
     Column("progress", JSON),
 )
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("id", _row_id, primary_key=True, autoincrement=True),
+    Column("index_name", StorableText, nullable=False),
+    Column("table_name", StorableText, nullable=False),
+    Column("where_sql", StorableText, nullable=False),
+    Column("prune", Boolean, nullable=False),
+    Column("stage", StorableText, nullable=False),
+    Column("wish", StorableText, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("progress", JSON, nullable=False),
+    Column("holder", StorableText, nullable=False),
+    Column("held_until", Double, nullable=False),
+    Index(
+        "uq_backfills_running",
+        "table_name",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+rebuilds = Table(
+    "rebuilds",
+    metadata,
+    Column("id", _row_id, primary_key=True, autoincrement=True),
+    Column("index_name", StorableText, nullable=False),
+    Column("uid", StorableText, nullable=False),
+    Column("target_uid", StorableText, nullable=False),
+    Column("phase", StorableText, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("old_created_at", StorableText, nullable=False),
+    Column("new_created_at", StorableText, nullable=False),
+    Column("new_is_live", Boolean, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("started_by", StorableText, nullable=False),
+    Column("details", JSON, nullable=False),
+    Index(
+        "uq_rebuilds_open",
+        "index_name",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+rebuild_confirmations = Table(
+    "rebuild_confirmations",
+    metadata,
+    Column("rebuild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("worker", StorableText, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("confirmed_at", Double, nullable=False),
+)
