@@ -25,6 +25,7 @@ CounterName = Literal[
     "retries",
     "isolation_steps",
     "payload_splits",
+    "scrubbed",
 ]
 GaugeName = Literal[
     "in_flight_documents",
@@ -36,6 +37,7 @@ GaugeName = Literal[
     "assigned_partitions",
     "findings",
     "documents_of_older_declaration",
+    "last_comparison_timestamp_seconds",
 ]
 HistogramName = Literal[
     "flush_documents",
@@ -139,6 +141,14 @@ METRICS: Mapping[MetricName, Metric] = {
         "change was noticed, until it is filled again.",
         ("index",),
     ),
+    "last_comparison_timestamp_seconds": Metric(
+        Kind.GAUGE,
+        "seconds",
+        "When the last complete comparison of rows and documents began, by `drift` or the scrub, in seconds since 1970: what it "
+        "proves is as old as that. Absent before the first one.",
+        ("index", "depth"),
+    ),
+    "scrubbed": Metric(Kind.COUNTER, "rows", "Rows, and then ids of documents, that the scrub looked at.", ("index",)),
     "flush_documents": Metric(Kind.HISTOGRAM, "documents", "Documents of one flush.", ("index",), _DOCUMENTS),
     "flush_bytes": Metric(Kind.HISTOGRAM, "bytes", "Bytes of documents of one flush, before compression.", ("index",), _BYTES),
     "flush_seconds": Metric(

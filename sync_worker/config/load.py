@@ -56,6 +56,7 @@ class _Loader:
         source = self._section(raw, "source")
         connector = self._section(raw, "connector")
         worker = self._section(raw, "worker")
+        scrub = self._section(raw, "scrub")
         meilisearch = self._meilisearch(raw.get("meilisearch", {}))
         indexes = self._indexes(raw.get("indexes", {}), required=indexes_required)
         self._cross_check(raw, kafka, meilisearch, connector, indexes)
@@ -72,6 +73,7 @@ class _Loader:
             source=source,
             connector=connector,
             worker=worker,
+            scrub=scrub,
             indexes=indexes,
         )
 

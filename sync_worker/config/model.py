@@ -258,6 +258,18 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class ScrubSection(_Section):
+    """The comparison of rows and documents as a slow, endless task of the worker."""
+
+    rows_per_second: float = Field(
+        0.0,
+        description="Rows of all indexes together that are compared with their documents; 0 turns it off. At 200, a round over "
+        "234,908 rows takes 40 minutes: 20 for the rows, 20 for the documents' ids.",
+        ge=0,
+        le=10_000,
+    )
+
+
 class WorkerSection(_Section):
     """The worker process."""
 
@@ -316,6 +328,7 @@ class Config(BaseModel):
     source: SourceSection
     connector: ConnectorSection
     worker: WorkerSection
+    scrub: ScrubSection
     indexes: Mapping[str, IndexDeclaration]
 
     @property
@@ -370,6 +383,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "source": SourceSection,
     "connector": ConnectorSection,
     "worker": WorkerSection,
+    "scrub": ScrubSection,
 }
 """Sections whose keys are fixed. `[indexes.NAME]` and `[meilisearch.NAME]` are named by the user."""
 

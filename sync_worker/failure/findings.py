@@ -37,6 +37,7 @@ class FindingKind(StrEnum):
     CONNECTOR_LOSES = "connector-loses"
     TOPIC_LOSES = "topic-loses"
     WATCH_BLIND = "watch-blind"
+    DRIFT = "drift"
 
 
 class Proof(StrEnum):
@@ -269,6 +270,13 @@ RULES: dict[FindingKind, Rule] = {
         doubt="whatever is lost at {subject} meanwhile: nobody looks",
         remedy="sync-worker check",
         proof=Proof.GONE,
+    ),
+    FindingKind.DRIFT: Rule(
+        blocks=False,
+        unready=False,
+        doubt="documents of {subject}: some are not what their rows say",
+        remedy="sync-worker drift {subject} --repair",
+        proof=Proof.COMPARISON,
     ),
 }
 

@@ -18,7 +18,9 @@ from sync_worker.drift.condition import sql_condition
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations import drift as comparing
 from sync_worker.operations.drift import Compared, DriftParts, DriftReport, DriftShow, IndexDrift, Wanted
-from sync_worker.ports import Depth
+from sync_worker.operations.drift.parts import BarrierPort
+from sync_worker.operations.scrub import Scrub
+from sync_worker.ports import Clock, Depth, State, Telemetry
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.verbs import actor
@@ -81,6 +83,21 @@ def _compared(
         vectors=bool(declared) or index.hook is not None,
         quantized=frozenset(n for n, one in declared.items() if isinstance(one, dict) and one.get("binaryQuantized") is True),
         filtered=index.predicate is not None or index.soft_delete is not None or index.hook is not None,
+    )
+
+
+def build_scrub(
+    config: Config, stack: AsyncExitStack, *, state: State, barrier: BarrierPort, telemetry: Telemetry, clock: Clock
+) -> Scrub:
+    """Its connections are closed with `stack`."""
+    return Scrub(
+        list(build_compared(config, stack).values()),
+        rows_per_second=config.scrub.rows_per_second,
+        worker=config.worker.name,
+        state=state,
+        barrier=barrier,
+        clock=clock,
+        telemetry=telemetry,
     )
 
 

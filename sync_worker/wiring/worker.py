@@ -25,6 +25,7 @@ from sync_worker.errors import StateUnavailable
 from sync_worker.failure.backoff import backoff
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.operations.indexes import prepare_indexes
+from sync_worker.operations.scrub import ProofAge
 from sync_worker.pipeline.holds import explain
 from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.pipeline import Pipeline
@@ -36,6 +37,7 @@ from sync_worker.wiring import build
 from sync_worker.wiring.allocator import give_memory_back
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.collector import calm_collector
+from sync_worker.wiring.drift import build_scrub
 from sync_worker.wiring.watch import build_watcher
 
 log = structlog.get_logger(__name__)
@@ -120,6 +122,10 @@ async def _run(config: Config) -> int:
         await watcher.look()
         await pipeline.wait_for("findings", pipeline.learn_findings)
         pipeline.tasks.spawn("watch", watcher.run())
+        pipeline.tasks.spawn("age of comparisons", ProofAge(state, clock=clock, telemetry=telemetry).run())
+        if config.scrub.rows_per_second:
+            scrub = build_scrub(config, stack, state=state, barrier=chain.barrier, telemetry=telemetry, clock=clock)
+            pipeline.tasks.spawn("scrub", scrub.run())
         stack.callback(asyncio.create_task(_stop_on_crash(pipeline), name="crash watch").cancel)
         status = await run_stream(_stream_settings(config), pipeline, membership, drain_s=config.worker.drain_s)
         if pipeline.tasks.crash is not None:
