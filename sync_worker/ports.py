@@ -15,6 +15,7 @@ from sync_worker.change.model import Record, Row, TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 from sync_worker.progress.bookmark import Bookmark as Bookmark
+from sync_worker.rebuild.model import Rebuild
 from sync_worker.watch.facts import ConnectorSeen, SourceSeen, TopicSeen
 from sync_worker.watch.fill import Fill
 
@@ -492,7 +493,19 @@ class Comparisons(Protocol):
         ...
 
 
-class State(Requests, MovedKeys, Rewrites, Comparisons, Protocol):
+class Rebuilds(Protocol):
+    """What a rebuild asks of the workers. Raises StateUnavailable."""
+
+    async def rebuilds(self) -> Mapping[str, Rebuild]:
+        """Index name → its rebuild that is not over."""
+        ...
+
+    async def confirm_rebuild(self, rebuild: Rebuild, worker: str) -> None:
+        """This worker does what the rebuild asks in its present epoch."""
+        ...
+
+
+class State(Requests, MovedKeys, Rewrites, Comparisons, Rebuilds, Protocol):
     """The state database. Raises StateUnavailable. Every write is one transaction and may be repeated."""
 
     async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]: ...

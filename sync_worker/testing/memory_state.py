@@ -10,6 +10,7 @@ from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.failure.text import cut
 from sync_worker.ports import AskedRetry, Bookmark, Comparison, Depth, IndexRecord, MovedRow, Pause, Rewrite
+from sync_worker.rebuild.model import Rebuild
 from sync_worker.watch.fill import Fill
 
 _UNSETTLED = frozenset({FailureStatus.OPEN, FailureStatus.RETRYING})
@@ -67,6 +68,17 @@ class MemoryState:
     rewrites: dict[tuple[str, str], Rewrite] = field(default_factory=dict)
     compared: dict[tuple[str, Depth], Comparison] = field(default_factory=dict)
     scrubs: dict[str, tuple[str, float, Mapping[str, Any] | None]] = field(default_factory=dict)
+
+    rebuilding: dict[str, Rebuild] = field(default_factory=dict)
+    rebuild_confirmed: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    # Rebuilds, as far as workers see them
+
+    async def rebuilds(self) -> Mapping[str, Rebuild]:
+        return dict(self.rebuilding)
+
+    async def confirm_rebuild(self, rebuild: Rebuild, worker: str) -> None:
+        self.rebuild_confirmed[rebuild.id, worker] = rebuild.epoch
 
     # Rewrites, comparisons, the scrub
 

@@ -9,6 +9,7 @@ from sync_worker.adapters.state.failed_work import FailedWorkTable
 from sync_worker.adapters.state.findings import FindingsTable
 from sync_worker.adapters.state.moved_rows import MovedRowTable
 from sync_worker.adapters.state.progress import ProgressTables
+from sync_worker.adapters.state.rebuilds import RebuildTables
 from sync_worker.adapters.state.requests import RequestTables
 from sync_worker.adapters.state.watch import WatchTables
 
@@ -23,6 +24,7 @@ class StateDatabase(
     MovedRowTable,
     DriftTables,
     BackfillTable,
+    RebuildTables,
 ):
     """Implements `sync_worker.ports.State` over SQLite or PostgreSQL, and answers what operators ask beside it.
 
