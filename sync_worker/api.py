@@ -19,6 +19,7 @@ from sync_worker.operations.failed import FailedFilter as FailedFilter
 from sync_worker.operations.report import as_document as as_document
 from sync_worker.ports import Depth as Depth
 from sync_worker.wiring.build import read_config as read_config
+from sync_worker.wiring.doctor import doctor as doctor
 from sync_worker.wiring.drift import drift as drift
 from sync_worker.wiring.drift import drift_show as drift_show
 from sync_worker.wiring.failed_work import audit_log as audit_log
@@ -34,6 +35,7 @@ from sync_worker.wiring.failed_work import pause as pause
 from sync_worker.wiring.failed_work import resume as resume
 from sync_worker.wiring.failed_work import retry as retry
 from sync_worker.wiring.failed_work import show_failed as show_failed
+from sync_worker.wiring.reconcile import reconcile as reconcile
 from sync_worker.wiring.settings import contract as contract
 from sync_worker.wiring.settings import settings_apply as settings_apply
 from sync_worker.wiring.settings import settings_diff as settings_diff

@@ -12,6 +12,7 @@ from sync_worker.cli.commands import (
     config,
     connector,
     dlq,
+    doctor,
     drift,
     failed,
     findings,
@@ -19,6 +20,7 @@ from sync_worker.cli.commands import (
     init,
     keys,
     pause,
+    reconcile,
     retry,
     run,
     settings,
@@ -56,6 +58,8 @@ def _root(
 app.command("run")(run.run)
 app.command("init")(init.init)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
+app.command("reconcile")(reconcile.reconcile)
 app.command("status")(status.status)
 app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)

@@ -68,27 +68,25 @@ def instance_section(config: Config, instance: str) -> MeilisearchSection:
 
 
 def build_sink(section: MeilisearchSection) -> MeilisearchSink:
-    return MeilisearchSink(section.url, secret(section.api_key), compress=section.compress.value, timeouts=_timeouts(section))
+    return MeilisearchSink(section.url, secret(section.api_key), compress=section.compress.value, timeouts=timeouts(section))
 
 
 def build_documents(section: MeilisearchSection) -> MeilisearchDocuments:
-    return MeilisearchDocuments(section.url, secret(section.api_key), timeouts=_timeouts(section))
+    return MeilisearchDocuments(section.url, secret(section.api_key), timeouts=timeouts(section))
 
 
 def build_scratch(section: MeilisearchSection) -> MeilisearchAdmin | None:
     """None where no key for scratch indexes is configured."""
     if section.scratch_key is None:
         return None
-    return MeilisearchAdmin(
-        section.url, secret(section.scratch_key), compress=section.compress.value, timeouts=_timeouts(section)
-    )
+    return MeilisearchAdmin(section.url, secret(section.scratch_key), compress=section.compress.value, timeouts=timeouts(section))
 
 
 def build_admin(section: MeilisearchSection, key: str) -> MeilisearchAdmin:
-    return MeilisearchAdmin(section.url, key, key_name=ADMINISTRATORS_KEY, timeouts=_timeouts(section))
+    return MeilisearchAdmin(section.url, key, key_name=ADMINISTRATORS_KEY, timeouts=timeouts(section))
 
 
-def _timeouts(section: MeilisearchSection) -> Timeouts:
+def timeouts(section: MeilisearchSection) -> Timeouts:
     return Timeouts(connect_s=section.connect_timeout_s, read_s=section.read_timeout_s, write_s=section.write_timeout_s)
 
 

@@ -138,6 +138,7 @@ class State:
                 findings=await state.findings(),
                 fills=await state.fills(),
                 pauses=await state.pauses(),
+                comparisons=await state.comparisons(),
             )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,13 @@ def config_schema() -> Mapping[str, Any]:
 
 
 async def check(config: Config, *, timeout_s: float) -> checking.CheckReport:
+    async with opened_checks(config) as parts:
+        return await checking.check(parts, tuple(config.indexes.values()), timeout_s=timeout_s)
+
+
+@asynccontextmanager
+async def opened_checks(config: Config) -> AsyncIterator[checking.Parts]:
+    """The chain as `check` asks it."""
     async with AsyncExitStack() as stack:
         topics = build.build_topics(config)
         dead_letters = build.build_dead_letters(config)
@@ -59,7 +66,7 @@ async def check(config: Config, *, timeout_s: float) -> checking.CheckReport:
         sinks = {name: facts.Instance(section) for name, section in config.meilisearch.items()}
         for sink in sinks.values():
             stack.push_async_callback(sink.close)
-        parts = checking.Parts(
+        yield checking.Parts(
             source=facts.Database(config, topics),
             log=facts.Topics(topics, dead_letters),
             connect=facts.Connect(client),
@@ -71,7 +78,6 @@ async def check(config: Config, *, timeout_s: float) -> checking.CheckReport:
             topics=tuple(config.topics),
             dead_letter_topic=config.kafka.dead_letter_topic,
         )
-        return await checking.check(parts, tuple(config.indexes.values()), timeout_s=timeout_s)
 
 
 async def apply_connector(config: Config) -> connector.ConnectorApplied:

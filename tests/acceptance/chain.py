@@ -239,6 +239,13 @@ class Site:
         assert done.returncode == status, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done
 
+    def cli_any(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Whatever its exit status."""
+        return subprocess.run(
+            [*PROGRAM, *arguments, "--config", str(self.config)],
+            env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+
     def worker(self, **environment: str) -> Worker:
         log = self.folder / f"{self.name}-{len(self.workers)}.log"
         with log.open("wb") as to:

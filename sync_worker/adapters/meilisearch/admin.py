@@ -69,6 +69,12 @@ class MeilisearchAdmin(MeilisearchSink):
         )
         await self._applied(TaskUid(task), call)
 
+    async def write_duration_s(self, index_uid: str, ndjson: bytes) -> float:
+        """Write, wait, and how long the server worked on it."""
+        call = Call(f"POST /indexes/{index_uid}/documents", "documents.add", self._transport.key_name, self._transport.url, True)
+        task = await self._applied(await self.write(index_uid, ndjson, metadata="doctor"), call)
+        return task.duration_s or 0.0
+
     async def settings_settled(self, index_uid: str) -> None:
         """Returns once no change of this index's settings is unfinished."""
         pause = FIRST_LOOK_S

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sync_worker.adapters.state.fault import FOREIGN, at_start, unavailable
-from sync_worker.adapters.state.migration import migrate
+from sync_worker.adapters.state.migration import migrate, revisions
 from sync_worker.adapters.state.url import driver_url
 from sync_worker.errors import ConfigurationError
 
@@ -65,6 +65,19 @@ class Connections:
             await engine.dispose()
             raise
         return cls(engine, now)
+
+    @classmethod
+    async def schema_revisions(cls, url: str) -> tuple[str, str]:
+        """The schema's revision as it is, empty where there is none, and the newest that this version knows. Changes nothing,
+        but makes the file of a SQLite database that is not there yet. Raises as `open` does."""
+        engine = _engine(driver_url(url))
+        try:
+            async with asyncio.timeout(_PATIENCE_S), engine.begin() as connection:
+                return await connection.run_sync(revisions)
+        except FOREIGN as error:
+            raise at_start(error) from error
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
         try:

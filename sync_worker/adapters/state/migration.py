@@ -26,11 +26,10 @@ def migrate(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
-    present = set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())
+    present = _present(connection)
     unknown = present - {script.revision for script in scripts.walk_revisions()}
     if unknown:
         raise ConfigurationError(
@@ -39,3 +38,19 @@ def migrate(connection: Connection) -> None:
         )
     if present != set(scripts.get_heads()):
         command.upgrade(config, "head")
+
+
+def revisions(connection: Connection) -> tuple[str, str]:
+    """The revision that is there, empty for none, and the newest that this version knows. Changes nothing."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return ", ".join(sorted(_present(connection))), newest
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _present(connection: Connection) -> set[str]:
+    return set(MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads())

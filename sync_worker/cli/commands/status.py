@@ -80,7 +80,7 @@ def _print_line(report: StatusReport) -> None:
 
 
 def _show(report: StatusReport) -> None:
-    headings = ["index", "uid", "documents", "lag", "seconds", "fresh to", "failed", "tasks", "settings", "filled"]
+    headings = ["index", "uid", "documents", "lag", "seconds", "fresh to", "failed", "tasks", "settings", "filled", "compared"]
     print_table(headings, [_row(index) for index in report.indexes])
     alive = {True: "alive", False: "NOT ALIVE", None: "not known"}[report.alive]
     age = "" if report.canary_age_s is None else f", the last message through the whole chain is {report.canary_age_s:.1f} s old"
@@ -124,7 +124,15 @@ def _row(index: IndexStatus) -> list[str]:
         tasks,
         _UNKNOWN if differ is None else f"{len(differ)} differ" if differ else "in step",
         "not proven" if fill is None else f"{moment(fill.filled_at)}{older}",
+        _compared(index),
     ]
+
+
+def _compared(index: IndexStatus) -> str:
+    one = index.comparison
+    if one is None:
+        return "never"
+    return f"{one.depth}, {one.age_s / 3600:.1f} h ago: {one.differences or 'no'} differences"
 
 
 def _number(value: int | None) -> str:

@@ -74,7 +74,7 @@ async def status(parts: Parts, indexes: Sequence[IndexDeclaration], *, limits: j
     began = parts.clock.monotonic()
     asking = _Asking(deadline_s)
 
-    async def state_and_workers() -> tuple[StateSeen | None, Mapping[str, WorkerSeen]]:
+    async def state_and_workers() -> tuple[StateSeen, Mapping[str, WorkerSeen]]:
         seen = await parts.state.seen()
         now = parts.clock.now()
         return seen, await parts.workers.ask([row for row in seen.workers if now - row.last_seen < ALIVE_S])
@@ -86,13 +86,15 @@ async def status(parts: Parts, indexes: Sequence[IndexDeclaration], *, limits: j
         part = "Meilisearch" if index.meilisearch == "default" else f"Meilisearch {index.meilisearch}"
         return index.name, await asking.answer(part, seen())
 
-    state_answer, log, slot, connector, *sinks = await asyncio.gather(
+    state_answer, log, slot, connector, sinks = await asyncio.gather(
         asking.answer("state database", state_and_workers()),
         asking.answer("Kafka", parts.log.seen()),
         asking.answer("PostgreSQL", parts.slot.seen()),
         asking.answer("Kafka Connect", _connector(parts)),
-        *(sink(index) for index in indexes),
+        asyncio.gather(*(sink(index) for index in indexes)),
     )
+    state: StateSeen | None
+    told: Mapping[str, WorkerSeen]
     state, told = state_answer if state_answer is not None else (None, {})
     answers = Answers(parts.clock.now(), log, state, told, dict(sinks))
     partitions = lags(answers, {parts.topics[index.table] for index in indexes})

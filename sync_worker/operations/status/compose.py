@@ -11,6 +11,7 @@ from sync_worker.failure.model import FailureStatus, ReasonClass
 from sync_worker.operations.settings import settings_differences
 from sync_worker.operations.status.parts import LogSeen, SinkSeen, StateSeen, WorkerSeen
 from sync_worker.operations.status.report import (
+    ComparisonStatus,
     FailedTask,
     FillStatus,
     FindingStatus,
@@ -20,7 +21,7 @@ from sync_worker.operations.status.report import (
     WorkerStatus,
 )
 from sync_worker.operations.workers import ALIVE_S
-from sync_worker.ports import WorkerRow
+from sync_worker.ports import Depth, WorkerRow
 from sync_worker.watch.fills import stands
 
 _UNSETTLED = (FailureStatus.OPEN, FailureStatus.RETRYING)
@@ -123,6 +124,7 @@ def index_status(
         else FailedTask(failed.uid, failed.error_code or "", failed.error_message or ""),
         settings_differ=differ,
         fill=_fill(index, sink, answers),
+        comparison=_comparison(index, answers),
         paused=None if answers.state is None else index.name in answers.state.pauses,
     )
 
@@ -153,6 +155,18 @@ def _fill(index: IndexDeclaration, sink: SinkSeen | None, answers: Answers) -> F
     if fill is None:
         return None
     return FillStatus(fill.proof.value, fill.filled_at, round(answers.now - fill.filled_at, 3), fill.older_documents)
+
+
+_THOROUGH = (Depth.COUNTS, Depth.IDS, Depth.CONTENT)
+
+
+def _comparison(index: IndexDeclaration, answers: Answers) -> ComparisonStatus | None:
+    known = answers.state.comparisons if answers.state is not None else ()
+    own = [one for one in known if one.index == index.name and one.uid == index.uid]
+    if not own:
+        return None
+    best = max(own, key=lambda one: (_THOROUGH.index(one.depth), one.began_at))
+    return ComparisonStatus(best.depth.value, round(answers.now - best.began_at, 3), best.differences, best.by)
 
 
 def workers_shown(answers: Answers) -> tuple[WorkerStatus, ...]:

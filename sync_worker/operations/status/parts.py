@@ -10,7 +10,7 @@ from sync_worker.change.model import TopicPartition
 from sync_worker.failure.model import FailureStatus, Finding, ReasonClass
 from sync_worker.operations.connector import ConnectorState
 from sync_worker.operations.status.report import HoldStatus, SlotStatus
-from sync_worker.ports import Bookmark, Pause, Task, WorkerRow
+from sync_worker.ports import Bookmark, Comparison, Pause, Task, WorkerRow
 from sync_worker.watch.fill import Fill
 
 
@@ -53,6 +53,7 @@ class StateSeen:
     findings: Sequence[Finding]
     fills: Mapping[str, Fill]
     pauses: Mapping[str, Pause]
+    comparisons: Sequence[Comparison] = ()
 
 
 @dataclass(frozen=True, slots=True)

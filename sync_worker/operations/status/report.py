@@ -78,6 +78,22 @@ class FillStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonStatus:
+    """The most thorough, and then the newest, complete comparison of the index that is live now.
+
+    Attributes:
+        depth: `counts`, `ids`, `content`.
+        age_s: since it began: what it proves is as old as that.
+        by: the verb, or the scrub.
+    """
+
+    depth: str
+    age_s: float
+    differences: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStatus:
     """One declared index. None: the part that knows did not answer.
 
@@ -90,6 +106,7 @@ class IndexStatus:
         unfinished_tasks, failed_tasks: of Meilisearch, the latter over its whole history.
         settings_differ: names of the live settings that differ from the declared ones; empty where they are in step.
         fill: None also where no complete fill is proven.
+        comparison: None also where there was none.
     """
 
     index: str
@@ -110,6 +127,7 @@ class IndexStatus:
     newest_failed_task: FailedTask | None
     settings_differ: tuple[str, ...] | None
     fill: FillStatus | None
+    comparison: ComparisonStatus | None
     paused: bool | None
 
 

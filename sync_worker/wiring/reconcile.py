@@ -1,0 +1,98 @@
+"""`reconcile` with everything that it reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from sync_worker.config import Config
+from sync_worker.errors import SyncWorkerError
+from sync_worker.failure.model import ReasonClass
+from sync_worker.operations import reconcile as reconciling
+from sync_worker.operations.failed import FailedCounts, FailedFilter, FailedItem, FailedList
+from sync_worker.operations.reconcile import ReconcileReport
+from sync_worker.operations.reconcile.report import Action
+from sync_worker.wiring import failed_work, verbs
+from sync_worker.wiring.settings import chosen, contract, settings_apply, settings_diff
+from sync_worker.wiring.status import status
+
+T = TypeVar("T")
+
+_MOST_FAILED = 10_000
+
+
+async def reconcile(
+    config: Config,
+    indexes: Sequence[str] = (),
+    *,
+    apply: str | None = None,
+    admin_key: Callable[[], str] | None = None,
+    max_lag_s: float = 60.0,
+    deadline_s: float = 10.0,
+) -> ReconcileReport:
+    """Read everything and recommend; with `apply`, do exactly that action.
+
+    Args:
+        apply: the name of a recommended action.
+        admin_key: gives an administrator's key of Meilisearch, where the action needs one.
+
+    Raises ConfigurationError for an index that is not declared and an action that is not recommended; the errors of the action.
+    """
+    names = [index.name for index in chosen(config, indexes)]
+
+    async def answered(asked: Awaitable[T]) -> T | None:
+        # What does not answer is among the unreachable parts of the status.
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asked
+        except (SyncWorkerError, TimeoutError):
+            return None
+
+    now, settings, fields, counts, failed = await asyncio.gather(
+        status(config, names, max_lag_s=max_lag_s, deadline_s=deadline_s),
+        answered(settings_diff(config, names)),
+        answered(contract(config, names)),
+        answered(_counts(config, indexes)),
+        answered(failed_work.list_failed(config, FailedFilter(), limit=_MOST_FAILED)),
+    )
+    report = reconciling.reconciled(reconciling.Read(now, settings, fields, _of(failed, names)), counts)
+    if apply is None:
+        return report
+    return await reconciling.apply_action(report, apply, lambda action: _do(config, action, admin_key))
+
+
+async def _counts(config: Config, indexes: Sequence[str]) -> FailedCounts:
+    return await failed_work.failed_work_counts(config, indexes[0] if len(indexes) == 1 else None)
+
+
+def _of(failed: FailedList | None, names: Sequence[str]) -> Sequence[FailedItem]:
+    return [item for item in failed.items if item.index in names] if failed is not None else ()
+
+
+async def _do(config: Config, action: Action, admin_key: Callable[[], str] | None) -> tuple[bool, str]:
+    verb, _, rest = action.action.partition(":")
+    if verb == "connector-apply":
+        applied = await verbs.apply_connector(config)
+        made = f"created {applied.name}" if applied.created else f"changed {', '.join(applied.changed) or 'nothing'}"
+        return True, "; ".join([made, *applied.made])
+    if verb == "connector-restart":
+        return True, f"{(await verbs.restart_connector(config)).name}: restart requested"
+    if verb == "resume":
+        resumed = await failed_work.resume(config, [rest])
+        return True, f"{rest}: {'resumed' if resumed.indexes[0].was_paused else 'was not paused'}"
+    if verb == "settings-apply":
+        return await _apply_settings(config, rest, admin_key() if admin_key is not None else "")
+    index, _, reason = rest.partition(":")
+    wanted = FailedFilter(index=index, reason_class=ReasonClass(reason), retryable=verb == "retry")
+    report = await failed_work.retry(config, (), wanted, limit=_MOST_FAILED, execute=True, force=verb == "retry-forced")
+    told = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items() if count)
+    done = all(item.outcome.value in ("resolved", "superseded") for item in report.items)
+    return done, told or "nothing was left to try"
+
+
+async def _apply_settings(config: Config, index: str, key: str) -> tuple[bool, str]:
+    instance = config.indexes[index].meilisearch
+    report = await settings_apply(config, [index], acknowledge_live=True, admin_key=key, instance=instance)
+    (one,) = report.indexes
+    return report.in_step, ": ".join(part for part in (one.outcome.value, ", ".join(one.changed), one.reason) if part)
