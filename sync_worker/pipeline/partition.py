@@ -22,6 +22,7 @@ class Partition:
         end_offset: the log's end at the assignment: below it, changes that an earlier owner applied may come once more.
         touched: something was written that no offset shows; the bookmark is to be stored though it does not move.
         promises: key changes whose row was read because their create was not there yet.
+        taking: chunks that were handed over and are not in the lanes yet.
         dropped: revoked; nothing of it may be written or acknowledged any more.
     """
 
@@ -36,6 +37,7 @@ class Partition:
     end_offset: int = 0
     touched: bool = False
     dropped: bool = False
+    taking: int = 0
     promises: Watched = field(default_factory=Watched)
 
     @property

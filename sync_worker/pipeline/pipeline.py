@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
 _IDLE_S = 1.0
-_SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "last_in_data_collection", "incremental"})
+_SNAPSHOTS = frozenset({"first", "first_in_data_collection", "true", "incremental"})
 
 
 class Pipeline:
@@ -219,6 +219,7 @@ class Pipeline:
             return
         await partition.ready.wait()
         lanes = self._lanes_of(chunk.partition)
+        partition.taking += 1
         try:
             await self._until_allowed(lanes, partition)
             await self._room(lanes, partition)
@@ -226,6 +227,9 @@ class Pipeline:
                 await self._take(chunk, partition, lanes)
         except OwnershipLost:
             return
+        finally:
+            partition.taking -= 1
+        self._lift_replay_gates(lanes, partition)
 
     def idle(self) -> bool:
         quiet = all(lane.quiet for lane in self._lanes.values()) and not self._holds.current()
@@ -316,7 +320,6 @@ class Pipeline:
         span.release()
         self._count_promises(partition, chunk, translation)
         self._settled[partition.place.topic].set()
-        self._lift_replay_gates(lanes, partition)
 
     async def _read_moved_rows(self) -> None:
         while True:
@@ -357,7 +360,7 @@ class Pipeline:
         if translation.snapshot in _SNAPSHOTS and steps:
             lane.saw_snapshot(len(steps), last=False)
         elif steps:
-            lane.saw_snapshot(0, last=True)
+            lane.saw_snapshot(len(steps) if translation.snapshot_end is not None else 0, last=True)
 
     async def _record(self, translation: Translation, partition: Partition, lanes: Sequence[Lane]) -> None:
         for lane in lanes:
@@ -401,10 +404,11 @@ class Pipeline:
 
     def _lift_replay_gates(self, lanes: Sequence[Lane], partition: Partition) -> None:
         assert partition.ledger is not None
-        backlog = self._membership.backlog(partition.place)
+        # What is delivered and not taken yet is no backlog of the group's any more, and still part of the replay.
+        nothing_left = self._membership.backlog(partition.place) == 0 and not partition.taking
         for lane in lanes:
             until = lane.replay_until.get(partition.place)
-            if until is not None and (partition.ledger.position >= until or backlog == 0):
+            if until is not None and (partition.ledger.position >= until or nothing_left):
                 del lane.replay_until[partition.place]
                 lane.wake()
 

@@ -64,6 +64,33 @@ async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: Worl
     assert set(await versions_seen(world, second, 5)) == {5}
 
 
+async def test_a_replay_waits_for_what_is_delivered_and_not_taken_yet(world: World) -> None:
+    """The group has nothing left to deliver, and the last piece of the replay is still on its way into the lane."""
+    first = await world.start()
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
+    for version in range(1, 6):
+        world.change("u", 1, name="x", n=version)
+    first.group.acknowledge = lambda *_: None  # type: ignore[method-assign]
+    await first.deliver()
+    await world.until(lambda: world.documents().get("1", {}).get("n") == 5, "all is applied")
+    await first.die()
+    second = await world.worker("w2")
+    await second.assign(2)
+    await world.until(second.pipeline.health.ready, "the partition is prepared")
+    beginning, rest = second.group.fetch(PLACE, 2), second.group.fetch(PLACE)
+    assert beginning is not None
+    assert rest is not None
+
+    async with second.pipeline._partitions[PLACE].lock:
+        taken = [asyncio.ensure_future(second.pipeline.take(chunk)) for chunk in (beginning, rest)]
+        await asyncio.sleep(0)
+        await second.pipeline._tick(PLACE.topic)
+        waits = bool(second.pipeline._lanes["things"].replay_until)
+    await asyncio.gather(*taken)
+
+    assert waits
+
+
 async def test_a_replay_of_a_commit_that_was_lost_shows_nothing_older(world: World) -> None:
     """Killed between the bookmark and the commit: what the bookmark calls acknowledged was written, too (protocol 7)."""
     first = await world.start()
