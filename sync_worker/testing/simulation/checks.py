@@ -132,6 +132,8 @@ class Checks:
             return
         engine.say("accepted", task.uid, _brief(task), f"(group is at {self._group.generation})")
         self._must_not_be_sent_again(task, written)
+        if isinstance(task.content, made.Clear):
+            self.causes.add("clear")
         old = written.generation < self._group.generation
         if old or written.nonce in self._lost:
             self._late.add(written.nonce)
@@ -211,7 +213,9 @@ class Checks:
     def _newest(self, target: Target, key: int, written: WriteMetadata) -> int:
         place = self.connector.place(target.table, key)
         high, log = written.ranges.get(place, (-1, -1))[1], self._log.get(place, {})
-        known = [offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD]
+        known = [
+            offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD or not log[offset].whole
+        ]
         if place not in written.ranges and key not in self._source.tables[target.table]:
             high = max(known, default=-1)  # a deletion because the source has no such row now
         return max((offset for offset in known + self._clears.get(target.table, []) if offset <= high), default=-1)
@@ -220,7 +224,9 @@ class Checks:
         """The newest change that a row can show that was read from the source."""
         log = self._log.get(self.connector.place(target.table, key), {})
         self._read.add((target.uid, key))
-        known = [offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD]
+        known = [
+            offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD or not log[offset].whole
+        ]
         return max((offset for offset in known if log[offset].version <= _version(row)), default=-1)
 
     def _shows(self, document: tuple[str, int], offset: int, written: WriteMetadata) -> None:

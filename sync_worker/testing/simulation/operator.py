@@ -49,8 +49,10 @@ class Operator:
         world.checks.sometimes[f"finding: {finding.kind}"] += 1
         causes = CAUSES.get(finding.kind, ())
         if finding.kind == "failure-flood":
-            causes = ("poison",) if world.profile.poison else ()
+            causes = ("poison",) if world.profile.poison or world.struck["server is sick"] else ()
             world.checks.causes.add("poison")
+        if "cleared the index behind" in finding.evidence:
+            causes = ("clear",)  # one of ours, answered after a rebalance: by the rule it counts as late
         if world.checks.causes.isdisjoint(causes):
             world.checks.fail(f"false alarm: {finding.kind} {finding.subject}: {finding.evidence}")
         if finding.kind in _FILLS:

@@ -13,7 +13,7 @@ from sync_worker.testing.simulation import engine, runner
 from sync_worker.testing.simulation.sabotage import SABOTAGES, without
 
 _MOST_RUNS = 2_000
-_MOST_S = 90.0
+_MOST_S = 240.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,8 @@ class Connector:
             self._tell(self._source.wal[self.position])
             if self._half is None:
                 self.position += 1
+            elif self._may_lose and engine.chance(0.5):
+                self.restart()
         if engine.chance(0.5) and self._half is None and self._window is None:
             self.flushed = self.position
 
