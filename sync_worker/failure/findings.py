@@ -85,6 +85,10 @@ def _proven_by(command: str, kind: FindingKind) -> str:
     return f"{command} (once that verb is there, it clears this; until then: {_vouch(kind)})"
 
 
+def _shown_by_drift(options: str, kind: FindingKind) -> str:
+    return f"sync-worker drift {{subject}} {options} (clears this once nothing differs; where that can't be: {_vouch(kind)})"
+
+
 RULES: dict[FindingKind, Rule] = {
     FindingKind.SINK_LOST_MEMORY: Rule(
         blocks=True,
@@ -176,7 +180,7 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="{subject} may hold documents of rows that were deleted before the tables were read again",
-        remedy=_proven_by("sync-worker drift {subject} --ids", FindingKind.DELETES_UNPROVEN),
+        remedy=_shown_by_drift("--ids --prune", FindingKind.DELETES_UNPROVEN),
         proof=Proof.IDS,
     ),
     FindingKind.ROWS_CHANGED_UNSEEN: Rule(
@@ -198,7 +202,7 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="deletes and key changes of {subject} since the change",
-        remedy=_proven_by("sync-worker drift {subject} --ids", FindingKind.REPLICA_IDENTITY_CHANGED),
+        remedy=_shown_by_drift("--ids --prune", FindingKind.REPLICA_IDENTITY_CHANGED),
         proof=Proof.IDS,
     ),
     FindingKind.OLDER_DECLARATION: Rule(
@@ -275,7 +279,7 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="documents of {subject}: some are not what their rows say",
-        remedy="sync-worker drift {subject} --repair",
+        remedy=_shown_by_drift("--repair", FindingKind.DRIFT),
         proof=Proof.COMPARISON,
     ),
 }
