@@ -3,8 +3,8 @@
 The cost of a server batch is mostly fixed and grows with the index, and the server merges what waits. So: quiet, flush
 at once; busy, collect for a part of the time that a task takes; behind, wake the server with a large flush, that it may be
 busy until most of the rest is there, and send the rest in smaller ones, which it merges: what was not sent when it takes its
-next batch costs a batch more. While an initial snapshot streams in as fast as it is consumed, collect about as much as keeps
-the server busy.
+next batch costs a batch more, so the last of a backlog waits for nothing. While an initial snapshot streams in as fast as it
+is consumed, collect about as much as keeps the server busy.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 class Limits:
     """Limits of one index's flushes; documents and bytes, never tasks."""
 
-    flush_documents: int = 50_000
-    flush_bytes: int = 32 * 1024 * 1024
+    flush_documents: int = 60_000
+    flush_bytes: int = 40 * 1024 * 1024
     in_flight_documents: int = 300_000
     in_flight_bytes: int = 64 * 1024 * 1024
 
@@ -34,6 +34,7 @@ class Situation:
         task_s: seconds that a task took lately, from accepted to finished.
         backlog: records at the broker that were not delivered yet.
         snapshot_rate: documents/s arriving while the connector's snapshot runs, 0 while none does.
+        snapshot_ended: its last row is among what is collected.
     """
 
     documents: int
@@ -45,6 +46,7 @@ class Situation:
     task_s: float
     backlog: int
     snapshot_rate: float
+    snapshot_ended: bool = False
 
 
 BEHIND = 5_000
@@ -67,6 +69,8 @@ def wait_before_flush(now: Situation, limits: Limits) -> float | None:
         return None
     share = _BUSY_SHARE if now.in_flight_documents else 1.0
     if now.documents >= share * limits.flush_documents or now.size >= share * limits.flush_bytes:
+        return 0.0
+    if now.snapshot_ended or (now.backlog == 0 and now.snapshot_rate == 0 and now.documents >= BEHIND):
         return 0.0
     if now.snapshot_rate > 0:
         enough = min(limits.flush_documents, max(2_000.0, now.snapshot_rate * _SNAPSHOT_SECONDS))

@@ -299,7 +299,7 @@ class WorkerSection(_Section):
         description="Bytes that documents taken and not yet applied hold in memory, at most. What is sent is held compressed.",
         ge=MIB,
     )
-    flush_documents: int = Field(50_000, description="Documents in one flush, at most.", ge=1)
+    flush_documents: int = Field(60_000, description="Documents in one flush, at most.", ge=1)
     drain_s: float = Field(
         8.0, description="Seconds that SIGTERM leaves to finish what is in flight; the rest is read again later.", ge=0, le=60
     )

@@ -36,7 +36,14 @@ _PACK_AFTER_S = 0.1
 
 
 class Lane:
-    """The flush cycle of one index."""
+    """The flush cycle of one index.
+
+    Attributes:
+        paused: nothing is sent; what is in flight settles.
+        still: nothing new is put into it, and what is in it goes out: a rebuild is about to swap.
+        closing: it is about to go, paused until then.
+        takes_rows: whether the rows of an incremental snapshot are for it.
+    """
 
     def __init__(
         self,
@@ -53,8 +60,8 @@ class Lane:
         settled: Callable[[], None],
     ) -> None:
         self.index = index
-        self._writer = writer
         self._settler = settler
+        self.writer = writer
         self._quarantine = quarantine
         self._patience = patience
         self._limits = limits
@@ -68,6 +75,9 @@ class Lane:
         self.replay_until: dict[TopicPartition, int] = {}
         self.snapshot_rate = 0.0
         self.paused = False
+        self.still = False
+        self.closing = False
+        self.takes_rows = True
         self.retrying: set[str] = set()
         self._outbox: Flush | None = None
         self._flushes: deque[Flush] = deque()
@@ -77,9 +87,11 @@ class Lane:
         self._max_payload = index.max_payload
         self._snapshot_since: float | None = None
         self._snapshot_documents = 0
+        self._snapshot_ended = False
         self._arrived_at = 0.0
         self._sent_at = 0.0
-        settler.listen(self._changed.set)
+        self._wake_up = self._changed.set
+        settler.listen(self._wake_up)
 
     # What others do to the lane
 
@@ -116,8 +128,9 @@ class Lane:
         self._changed.set()
 
     def saw_snapshot(self, documents: int, *, last: bool) -> None:
-        """Read events of a snapshot came, or an event that belongs to none: then no snapshot streams in."""
+        """Read events of a snapshot came, or its last one, or an event that belongs to none: then no snapshot streams in."""
         if last:
+            self._snapshot_ended = self._snapshot_ended or documents > 0
             self.snapshot_rate, self._snapshot_since = 0.0, None
             return
         now = self._clock.monotonic()
@@ -131,6 +144,21 @@ class Lane:
         """Nothing left to finish before the worker ends. Half of a replay is not sent: it would leave old documents visible."""
         nothing_sent = self._outbox is None and not self._flushes and self._isolation is None
         return self.quiet or (nothing_sent and (self.paused or bool(self.replay_until)))
+
+    @property
+    def asks_open(self) -> bool:
+        """Whether work that operators ask for may be put into it."""
+        return not (self.paused or self.still)
+
+    def close(self) -> None:
+        """Let go of everything: its index is not written to any more. Its task has ended."""
+        self._settler.stop_listening(self._wake_up)
+        for flush in [*self._flushes, *([self._outbox] if self._outbox is not None else [])]:
+            flush.batch.release()
+        self.buffer.release()
+        self._flushes.clear()
+        self._outbox, self._isolation, self.buffer = None, None, Batch()
+        self._show_in_flight()
 
     def wake(self) -> None:
         self._changed.set()
@@ -188,7 +216,7 @@ class Lane:
             wait = self._wait_before_flush()
             if wait == 0.0:
                 self._outbox = Flush(self.buffer, self.generation)
-                self.buffer = Batch()
+                self.buffer, self._snapshot_ended = Batch(), False
             elif (flush := next((flush for flush in self._flushes if flush.packable), None)) is None:
                 await happened(self._changed, self._clock, wait)
             elif (left := self._sent_at + _PACK_AFTER_S - self._clock.monotonic()) > 0:
@@ -213,6 +241,7 @@ class Lane:
             task_s=self._settler.usual_s,
             backlog=self._backlog(),
             snapshot_rate=self.snapshot_rate,
+            snapshot_ended=self._snapshot_ended,
         )
         return wait_before_flush(situation, self._limits)
 
@@ -252,7 +281,7 @@ class Lane:
                 part.skip()
             else:
                 try:
-                    await self._writer.send(part, entries)
+                    await self.writer.send(part, entries)
                 except PayloadTooLarge:
                     self._max_payload = max(1024, sum(len(entries[d].line or b"") for d in part.document_ids) // 2)
                     self._telemetry.count("payload_splits", index=self.index.name)
@@ -276,12 +305,12 @@ class Lane:
         if part is None:
             part = Part(self.index, PartKind.CLEAR, [], flush.generation, {entry.partition: (entry.offset, entry.offset)})
             flush.clear_part = part
-        await self._writer.send(part, {})
+        await self.writer.send(part, {})
         task = await part.settled
         if task.status is not TaskStatus.SUCCEEDED:
             flush.clear_part = None
             raise SinkUnavailable(f"{self.index.name}: clearing failed: {task.error_code}: {task.error_message}")
-        self._writer.journal.applied(task.uid, part.metadata or "")
+        self.writer.journal.applied(task.uid, part.metadata or "")
         await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset}, self.topic_ids)
         flush.batch.clear = None
         log.info("index cleared", index=self.index.name, partition=entry.partition.partition, offset=entry.offset)
@@ -337,7 +366,7 @@ class Lane:
     def _note_applied(self, flush: Flush) -> None:
         for part in flush.parts:
             if part.uid is not None and (task := part.outcome) and task.status is TaskStatus.SUCCEEDED:
-                self._writer.journal.applied(task.uid, part.metadata or "")
+                self.writer.journal.applied(task.uid, part.metadata or "")
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
         await self._quarantine.supersede(self.index.name, entries, self.topic_ids)
@@ -427,7 +456,7 @@ class Lane:
         generation = self._isolated_generation()
 
         def ours() -> bool:
-            return entry.partition not in self._gone and self._writer.owns(entry.partition, generation)
+            return entry.partition not in self._gone and self.writer.owns(entry.partition, generation)
 
         policy = policy_for(cause.code)
         failure = Failure(

@@ -67,6 +67,21 @@ def test_the_tail_of_a_backlog_is_not_left_to_a_batch_of_its_own() -> None:
     assert wait_before_flush(replace(almost, documents=BEHIND - 1), Limits()) == 0.0
 
 
+def test_the_tail_of_a_backlog_is_sent_at_once_while_the_server_is_busy() -> None:
+    """What is not sent when the server takes its next batch costs a batch more: no linger, however long tasks take."""
+    tail = replace(BUSY, documents=BEHIND, task_s=100.0)
+    assert wait_before_flush(tail, Limits()) == 0.0
+    assert wait_before_flush(replace(tail, backlog=1), Limits()) != 0.0
+    assert wait_before_flush(replace(tail, documents=BEHIND - 1), Limits()) != 0.0
+
+
+def test_a_snapshots_last_row_takes_along_what_was_collected() -> None:
+    """Nothing more of it will come, so nobody waits whether the stream pauses."""
+    collecting = replace(BUSY, documents=100, snapshot_rate=2_000.0, task_s=100.0)
+    assert wait_before_flush(collecting, Limits()) != 0.0
+    assert wait_before_flush(replace(collecting, snapshot_rate=0.0, snapshot_ended=True), Limits()) == 0.0
+
+
 def test_a_snapshot_collects_what_keeps_the_server_busy() -> None:
     """About five seconds' worth, and what is there once the stream pauses."""
     limits = Limits()
