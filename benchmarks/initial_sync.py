@@ -14,6 +14,8 @@ from benchmarks import cities
 from benchmarks.harness import Figure, Goal, NotMeasuredError, Setting, seconds
 from benchmarks.server import PAYLOAD, Server
 from benchmarks.site import Site, moment, site
+from sync_worker.testing.stack import Stack
+from sync_worker.testing.stack.part import NativePart
 
 PARTS = ("postgres", "kafka", "connect", "meilisearch")
 _ROUNDS = 2
@@ -32,10 +34,12 @@ def measure(setting: Setting) -> list[Figure]:
             _fill(mine, found)
             uid = f"read{turn}-{mine.name}"
             server.create(uid, cities.DECLARATION["settings"])
+            before = _spent(setting.stack)
             direct.append(seconds(lambda mine=mine, uid=uid: server.load(uid, _read(mine))))  # type: ignore[misc]
+            account = _account(before, _spent(setting.stack))
             batches = server.batches(uid)
             server.delete(uid)
-            setting.say(f"initial sync, directly: {direct[-1]:.1f} s; server batches {batches}")
+            setting.say(f"initial sync, directly: {direct[-1]:.1f} s; server batches {batches}; {account}")
             whole, ready, phases = _sync(setting, server, mine, len(found))
         started.append(whole)
         running.append(whole - ready)
@@ -87,13 +91,14 @@ def _sync(setting: Setting, server: Server, mine: Site, count: int) -> tuple[flo
     The command that applies the connector returns later: it waits until the connector has run steadily for a while.
     """
     server.create(mine.name, cities.DECLARATION["settings"])
+    before = _spent(setting.stack)
     began = time.time()
     worker = mine.start()
     mine.cli("connector", "apply")
     applied = time.time()
     server.until_searchable(mine.name, count, within_s=900)
     took = time.time() - began
-    processor = worker.processor_s()
+    account = _account(before, _spent(setting.stack) | {"worker": worker.processor_s()})
     time.sleep(1.0)
     flushes = ", ".join(f"{line['document_count']:,} at {moment(line) - began:.1f} s" for line in worker.lines("flush applied"))
     partition = worker.wait_ready()
@@ -101,11 +106,23 @@ def _sync(setting: Setting, server: Server, mine: Site, count: int) -> tuple[flo
     phases = (
         f"connector applied {applied - began:.1f} s, partition ready {partition - began:.1f} s, rows in Kafka from "
         f"{first - began:.1f} to {last - began:.1f} s, flushes {flushes}; server batches {server.batches(mine.name)}; "
-        f"processor {processor:.1f} s"
+        f"{account}"
     )
     worker.stop()
     server.delete(mine.name)
     return took, max(partition, first) - began, phases
+
+
+def _spent(stack: Stack) -> dict[str, float]:
+    """Seconds of processor time of each part that is a process of this machine."""
+    return {part.name: part.processor_s() for part in stack.parts if isinstance(part, NativePart)}
+
+
+def _account(before: dict[str, float], after: dict[str, float]) -> str:
+    """Who needed how much of the machine in between: the sum over the number of cores is the least that it can take."""
+    spent = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
+    shown = ", ".join(f"{name} {seconds:.1f}" for name, seconds in spent.items())
+    return f"processor seconds: {shown}; together {sum(spent.values()):.1f}"
 
 
 def _written(setting: Setting, mine: Site, offset: int) -> float:

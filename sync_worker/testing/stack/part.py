@@ -99,6 +99,10 @@ class NativePart:
     def is_running(self) -> bool:
         return self._daemon.process() is not None
 
+    def processor_s(self) -> float:
+        """Seconds of processor time that it has used since it was started."""
+        return self._daemon.processor_s()
+
 
 class OutsidePart:
     """A part that was given from outside: used, never started or stopped."""

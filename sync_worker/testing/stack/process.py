@@ -103,6 +103,15 @@ class Daemon:
         for process in self._running_tree():
             process.resume()
 
+    def processor_s(self) -> float:
+        """Seconds of processor time that it and its children, ended ones included, have used since it was started."""
+        spent = 0.0
+        for process in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent += times.user + times.system + times.children_user + times.children_system
+        return spent
+
     def last_words(self, lines: int = 15) -> str:
         """The end of its log, for error messages."""
         with contextlib.suppress(OSError):
