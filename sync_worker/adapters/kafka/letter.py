@@ -101,5 +101,4 @@ def _truth(word: str) -> bool:
 
 
 def _no_letter(letter: Record, why: str) -> DecodeError:
-    place = f"{letter.topic}/{letter.partition} at offset {letter.offset}"
-    return DecodeError(f"{place} is no dead letter of sync-worker: {why}", code="not_a_dead_letter")
+    return DecodeError(f"the record at offset {letter.offset} is no dead letter of sync-worker: {why}", code="not_a_dead_letter")
