@@ -289,8 +289,8 @@ def a_replay_goes_out_in_one_flush() -> None:
 def a_lost_commit_is_replayed_in_one_flush() -> None:
     real = prepare.Preparation._position
 
-    async def forgetful(self: Any, partition: Any) -> Any:
-        return replace(await real(self, partition), acknowledged=-1)
+    async def forgetful(self: Any, *args: Any) -> Any:
+        return replace(await real(self, *args), acknowledged=-1)
 
     put(prepare.Preparation, "_position", forgetful)
 

@@ -13,7 +13,7 @@ import structlog
 
 from sync_worker.batch.metadata import parse_metadata
 from sync_worker.change.model import Record, TopicPartition
-from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied
+from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied, StartAgain
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.holds import Patience
 from sync_worker.pipeline.model import Index, WorkerIdentity
@@ -63,8 +63,10 @@ class Preparation:
 
     async def prepare(self, partition: TopicPartition, indexes: Sequence[Index]) -> Prepared:
         """Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
-        prepared = await self._position(partition)
+        # Read once: an earlier owner's late save between two reads would give a watermark that passes over what it wrote, and
+        # an acknowledgement that does not know of it.
         bookmark = (await self._state.bookmarks([partition])).get(partition)
+        prepared = await self._position(partition, bookmark)
         remembered = await self._state.index_records([index.name for index in indexes])
         for index in indexes:
             record = await self.identify(index, remembered.get(index.name))
@@ -72,7 +74,8 @@ class Preparation:
             prepared.failures[index.name] = await self._state.open_failures(index.name, partition, prepared.topic_id)
             watermark = bookmark.scanned.get(index.name) if bookmark is not None else None
             known = remembered.get(index.name)
-            if bookmark is not None and (watermark is None or (known is not None and known.uid != index.uid)):
+            second = index.name != index.declared  # of a rebuild, which fills it
+            if bookmark is not None and not second and (watermark is None or (known is not None and known.uid != index.uid)):
                 await self._notice_unfilled(index, partition, prepared.next_offset)
             prepared.sightings[index.name] = await at_assignment(
                 index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
@@ -82,13 +85,12 @@ class Preparation:
             await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])
         return prepared
 
-    async def _position(self, partition: TopicPartition) -> Prepared:
+    async def _position(self, partition: TopicPartition, bookmark: Bookmark | None) -> Prepared:
         topic_id = (await self._log.topic_ids([partition.topic])).get(partition.topic)
         if topic_id is None:
             raise LogUnavailable(f"the topic {partition.topic} does not exist", remedy="sync-worker connector apply")
         start, end = (await self._log.bounds([partition]))[partition]
         committed = (await self._log.committed([partition])).get(partition)
-        bookmark = (await self._state.bookmarks([partition])).get(partition)
         subject = f"{partition.topic}:{partition.partition}"
         problem = objection(bookmark, committed, topic_id, start, end, subject=subject)
         if problem is None and bookmark is not None and bookmark.tail is not None:
@@ -137,6 +139,7 @@ class Preparation:
         if remembered is None or remembered.uid != index.uid:
             return record
         if remembered.created_at != identity.created_at:
+            await self._unless_swapped(index, identity.created_at)
             what = f"the index {index.uid} was created at {identity.created_at}, ours at {remembered.created_at}"
             await self.unless_accepted(index.name, lost_memory(index.name, what))
             return record
@@ -145,6 +148,14 @@ class Preparation:
             await self.unless_accepted(index.name, lost_memory(index.name, forgotten))
             return record
         return remembered
+
+    async def _unless_swapped(self, index: Index, created_at: str) -> None:
+        """Raises StartAgain where a rebuild's swap gave it this index: what this worker remembers is older than that."""
+        stored = (await self._state.index_records([index.name])).get(index.name)
+        rebuild = (await self._state.rebuilds()).get(index.declared)
+        swapping = rebuild is not None and created_at in (rebuild.old_created_at, rebuild.new_created_at)
+        if swapping or (stored is not None and stored.created_at == created_at):
+            raise StartAgain(f"{index.name}: {index.uid} was swapped by a rebuild while this worker did not look")
 
     async def anchor_problem(self, index: Index, uid: int | None, metadata: str | None) -> str | None:
         """What is wrong with a task that was applied; None where the server still knows it (or has pruned it).

@@ -301,18 +301,6 @@ def what_was_given_up_is_late(put: Put) -> None:
     put(Journal, "__init__", keep)
 
 
-@sabotage("protocol 5", Focus(faults=("rebalance", "everything is slow", "worker stalls"), poison=0, workers=1, partitions=1))
-def an_answer_after_the_partition_was_lost_is_late(put: Put) -> None:
-    def accept(self: Writer, part: Any, uid: TaskUid, metadata: str) -> None:
-        part.uid, part.metadata = uid, metadata
-        part.accepted_at = self._clock.monotonic()
-        self.journal.accepted(uid, part.ranges)
-        self.journal.pending.difference_update(part.nonces)
-        self._settler.watch(part)
-
-    put(Writer, "_accept", accept)
-
-
 @sabotage("protocol 7", Focus(faults=_RESTARTS, poison=0, partitions=1, truncates=0, lost_commits=0.5))
 def a_replay_goes_out_in_one_flush(put: Put) -> None:
     real = Lane.open
@@ -329,8 +317,8 @@ def a_replay_goes_out_in_one_flush(put: Put) -> None:
 def a_lost_commit_is_replayed_in_one_flush(put: Put) -> None:
     real = prepare.Preparation._position
 
-    async def forgetful(self: Any, partition: Any) -> Any:
-        return replace(await real(self, partition), acknowledged=-1)
+    async def forgetful(self: Any, *args: Any) -> Any:
+        return replace(await real(self, *args), acknowledged=-1)
 
     put(prepare.Preparation, "_position", forgetful)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 
 import orjson
 
 from sync_worker.batch.metadata import WriteMetadata
 from sync_worker.change.model import TopicPartition
+from sync_worker.ports import Bookmark
 
 from .world import PLACE, Worker, World
 
@@ -62,6 +64,24 @@ async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: Worl
     await second.assign(2)
 
     assert set(await versions_seen(world, second, 5)) == {5}
+
+
+async def test_one_bookmark_is_read_for_all_that_is_decided(world: World) -> None:
+    """An earlier owner that stalled may store its bookmark while the next one prepares: it is the old one or the new one, not half
+    of each."""
+    worker = await world.start()
+    await world.until(worker.pipeline.health.ready, "the partition is prepared")
+    real, reads = world.state.bookmarks, []
+
+    async def bookmarks(partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]:
+        reads.append(partitions)
+        return await real(partitions)
+
+    world.state.bookmarks = bookmarks  # type: ignore[method-assign]
+    await worker.assign(2)
+    await world.until(worker.pipeline.health.ready, "the partition is prepared again")
+
+    assert reads == [[PLACE]]
 
 
 async def test_a_replay_waits_for_what_is_delivered_and_not_taken_yet(world: World) -> None:
