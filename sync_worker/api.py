@@ -18,6 +18,13 @@ from sync_worker.config import Config as Config
 from sync_worker.operations.failed import FailedFilter as FailedFilter
 from sync_worker.operations.report import as_document as as_document
 from sync_worker.ports import Depth as Depth
+from sync_worker.wiring.backfill import backfill as backfill
+from sync_worker.wiring.backfill import backfill_ids as backfill_ids
+from sync_worker.wiring.backfill import backfill_pause as backfill_pause
+from sync_worker.wiring.backfill import backfill_plan as backfill_plan
+from sync_worker.wiring.backfill import backfill_resume as backfill_resume
+from sync_worker.wiring.backfill import backfill_status as backfill_status
+from sync_worker.wiring.backfill import backfill_stop as backfill_stop
 from sync_worker.wiring.build import read_config as read_config
 from sync_worker.wiring.doctor import doctor as doctor
 from sync_worker.wiring.drift import drift as drift

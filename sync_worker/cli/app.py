@@ -8,6 +8,7 @@ import typer
 
 from sync_worker.cli.commands import (
     audit,
+    backfill,
     check,
     config,
     connector,
@@ -70,6 +71,7 @@ app.command("pause")(pause.pause)
 app.command("resume")(pause.resume)
 app.command("audit")(audit.audit)
 app.add_typer(failed.app, name="failed")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(connector.app, name="connector")
 app.add_typer(indexes.app, name="indexes")

@@ -35,6 +35,7 @@ from sync_worker.stream.run import end_at_the_latest, run_stream
 from sync_worker.stream.settings import StreamSettings
 from sync_worker.wiring import build
 from sync_worker.wiring.allocator import give_memory_back
+from sync_worker.wiring.backfill import build_steward
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.collector import calm_collector
 from sync_worker.wiring.drift import build_scrub
@@ -122,6 +123,8 @@ async def _run(config: Config) -> int:
         await watcher.look()
         await pipeline.wait_for("findings", pipeline.learn_findings)
         pipeline.tasks.spawn("watch", watcher.run())
+        steward = build_steward(config, stack, client, state=state, barrier=chain.barrier, clock=clock)
+        pipeline.tasks.spawn("backfills", steward.run())
         pipeline.tasks.spawn("age of comparisons", ProofAge(state, clock=clock, telemetry=telemetry).run())
         if config.scrub.rows_per_second:
             scrub = build_scrub(config, stack, state=state, barrier=chain.barrier, telemetry=telemetry, clock=clock)
