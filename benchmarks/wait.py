@@ -28,7 +28,7 @@ def measure(setting: Setting) -> list[Figure]:
     server = Server(setting.stack)
     with site(setting.stack, setting.folder) as mine:
         mine.create_database()
-        worker = _start(server, mine, found)
+        worker = started(server, mine, found)
         port = int(worker.lines("started")[0]["http_port"])
         with (
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as page,
@@ -76,7 +76,7 @@ def _barrier(page: httpx.Client, **query: str) -> float:
     return took
 
 
-def _start(server: Server, mine: Site, found: list[Mapping[str, object]]) -> Worker:
+def started(server: Server, mine: Site, found: list[Mapping[str, object]]) -> Worker:
     with psycopg.connect(mine.database_url) as connection:
         connection.execute(cities.SCHEMA.encode())
         with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:

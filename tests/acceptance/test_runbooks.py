@@ -104,7 +104,7 @@ def test_doctor_finds_a_document_that_cannot_be_read(site: Site) -> None:
     with site.meilisearch() as client:
         path = f"/indexes/{site.uid('things')}/documents"
         headers = {"Content-Type": "application/x-ndjson"}
-        poisoned = site.task(client.put(path, content=f'{{"id": 77, "size": {deep}}}\n', headers=headers))
+        poisoned = site.task(client.put(path, content=f'{{"id": 77, "deep": {deep}}}\n', headers=headers))
         if poisoned["status"] != "succeeded":
             pytest.skip(f"this Meilisearch refuses the value: {poisoned['error']}")
         try:
@@ -113,7 +113,7 @@ def test_doctor_finds_a_document_that_cannot_be_read(site: Site) -> None:
             assert found["severity"] == "error"
             assert " 77;" in found["evidence"], found
         finally:
-            site.task(client.put(path, content='{"id": 77, "size": null}\n', headers=headers))
+            site.task(client.put(path, content='{"id": 77, "deep": null}\n', headers=headers))
     site.execute("UPDATE things SET size = 77 WHERE id = 77")
     site.wait_equal()
 

@@ -58,8 +58,8 @@ def _show_differences(one: IndexSettings) -> None:
     print_lines([f"{one.index}: {len(one.differences)} setting(s) of {one.uid} differ, {one.documents} documents"])
     rows = [[d.setting, d.effect.value, _short(d.declared), _short(d.live)] for d in one.differences]
     print_table(["setting", "effect", "declared", "live"], rows)
-    if one.estimate_s:
-        print_lines([f"  the server would work through every document: some {one.estimate_s:.0f} s, and writes wait meanwhile"])
+    if one.estimate_s >= 1:
+        print_lines([f"  the server would work some {one.estimate_s:.0f} s on it, and writes wait meanwhile"])
     print_lines([f"  do: {one.remedy}"])
 
 

@@ -37,8 +37,8 @@ def resume(index: str, why: str) -> Action:
 
 
 def apply_settings(index: str, why: str, *, reindexing: bool, documents: int, seconds: float) -> Action:
-    worked = f"{documents} documents are worked through, some {seconds:.0f} s, and writes wait meanwhile"
-    cost = worked if reindexing else "one small task; no document is touched"
+    texts = f"{documents} documents are worked through" if reindexing else "no text is worked through"
+    cost = f"{texts}, some {seconds:.0f} s of the server, and writes wait meanwhile"
     risk = "searches of the live index change; where somebody changed it by hand and was right, declare that instead"
     command = f"sync-worker settings apply {index} --acknowledge-live"
     return Action(f"settings-apply:{index}", command, why, cost, risk, applicable=True)

@@ -108,7 +108,7 @@ async def apply_settings(
 
 def _would_change(one: IndexSettings) -> str:
     names = ", ".join(difference.setting for difference in one.differences)
-    cost = f"{one.documents} documents are worked through" if one.effect is Effect.REINDEXING else "no document is touched"
+    cost = f"{one.documents} documents are worked through" if one.effect is Effect.REINDEXING else "no text is worked through"
     return f"{one.index}: would change {names} of the live index {one.uid}: {cost}"
 
 
@@ -144,13 +144,23 @@ async def _apply(
     return ended(AppliedOutcome.APPLIED, changed)
 
 
+_MERGED = "embedders"
+"""The server replaces every other object whole, or fills in its defaults, and refuses null within `synonyms`."""
+
+
 def to_send(one: IndexSettings) -> dict[str, Any]:
     """The PATCH that makes the differing settings, and only those, what is declared."""
-    return {difference.setting: _whole(difference.declared, difference.live) for difference in one.differences}
+    return {
+        difference.setting: _with_nulls(difference.declared, difference.live)
+        if difference.setting == _MERGED
+        else difference.declared
+        for difference in one.differences
+    }
 
 
-def _whole(declared: Any, live: Any) -> Any:
-    """Objects are merged by the server: what only the live one has is taken away by null."""
+def _with_nulls(declared: Any, live: Any) -> Any:
+    """What only the live object has is taken away by null."""
     if isinstance(declared, Mapping) and isinstance(live, Mapping):
-        return dict.fromkeys(live.keys() - declared.keys()) | {name: _whole(v, live.get(name)) for name, v in declared.items()}
+        extra = dict.fromkeys(live.keys() - declared.keys())
+        return extra | {name: _with_nulls(value, live.get(name)) for name, value in declared.items()}
     return declared

@@ -68,6 +68,9 @@ def _filled(value: Any, default: Any) -> Any:
 
 
 def _normal(name: str, value: Any) -> Any:
+    if name == "disableOnWords" and isinstance(value, list):
+        # The server keeps them in lower case.
+        return sorted(str(word).lower() for word in value)
     if isinstance(value, Mapping):
         # Secrets of embedders come back masked, so they can't be compared.
         return {key: _normal(key, item) for key, item in value.items() if not (name not in _DEFAULTS and key == "apiKey")}

@@ -1,0 +1,100 @@
+"""`reconcile` turns what was read into commands, in the order in which they help, and does only the one that is named."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import fastjsonschema
+import pytest
+
+from sync_worker.errors import ConfigurationError
+from sync_worker.failure.findings import FindingKind, found
+from sync_worker.failure.model import FailedWork, FailureStatus
+from sync_worker.operations.connector import ConnectorState, TaskState
+from sync_worker.operations.failed import FailedItem, failed_item
+from sync_worker.operations.reconcile import ReconcileReport, apply_action, reconciled
+from sync_worker.operations.reconcile.plan import Read
+from sync_worker.operations.reconcile.report import Action
+from sync_worker.operations.report import as_document, schema_of
+from sync_worker.operations.settings.diff import IndexSettings, SettingDifference, SettingsDiff
+from sync_worker.operations.settings.effect import Effect
+from sync_worker.ports import Pause
+
+from .parts import failure
+from .test_status_tells_what_is_known import NOW, RUNNING, World
+
+
+def item(number: int, *, retryable: bool) -> FailedItem:
+    work = FailedWork(number, failure(number, str(number), retryable=retryable), FailureStatus.OPEN, 1, NOW, None, "", NOW)
+    return failed_item(work, NOW)
+
+
+def differing(effect: Effect) -> SettingsDiff:
+    one = SettingDifference("sortableAttributes", [], ["x"], effect)
+    return SettingsDiff(False, (IndexSettings("things", "things", True, 10, (one,), effect, 0.1, "…"),))
+
+
+def commands(report: ReconcileReport) -> list[str]:
+    return [action.command for action in report.actions]
+
+
+def test_a_healthy_chain_needs_nothing() -> None:
+    report = reconciled(Read(World().look(), None, None, ()), None)
+    assert report.ok
+    assert report.actions == ()
+    fastjsonschema.compile(schema_of(ReconcileReport))(as_document(report))
+
+
+def test_causes_come_before_what_they_cause() -> None:
+    """Connector, then the pause, then settings, then retries, then fills; each with cost and risk."""
+    world = World(connector=ConnectorState("RUNNING", "w", "", (TaskState(0, "FAILED", "w", "boom"),)))
+    lost = found(FindingKind.CHANGES_LOST, "things", "the slot was advanced", now=NOW)
+    world.state = replace(world.state, pauses={"things": Pause("things", NOW, "me", "")}, findings=[lost])
+    failed = [item(1, retryable=True), item(2, retryable=False), item(3, retryable=False)]
+    report = reconciled(Read(world.look(), differing(Effect.REINDEXING), None, failed), None)
+    assert commands(report) == [
+        "sync-worker connector restart",
+        "sync-worker resume things",
+        "sync-worker settings apply things --acknowledge-live",
+        "sync-worker retry --index things --class rejected --limit 1 --yes",
+        "sync-worker retry --index things --class rejected --force --limit 2 --yes",
+        "sync-worker backfill things --prune",
+    ]
+    assert all(action.why and action.cost and action.risk for action in report.actions)
+    assert {"connector-down", "paused", "changes-lost"} <= {symptom.kind for symptom in report.findings}
+
+
+def test_a_connector_that_somebody_stopped_is_not_restarted() -> None:
+    """A restart would not start it, and somebody had a reason."""
+    world = World(connector=replace(RUNNING, state="STOPPED", tasks=()))
+    report = reconciled(Read(world.look(), None, None, ()), None)
+    assert commands(report) == ["sync-worker connector status"]
+    assert not report.actions[0].applicable
+
+
+def test_another_primary_key_is_a_reindex_for_a_person() -> None:
+    report = reconciled(Read(World().look(), differing(Effect.REBUILD), None, ()), None)
+    assert commands(report) == ["sync-worker reindex things"]
+    assert not report.actions[0].applicable
+
+
+def test_exactly_the_named_action_is_done() -> None:
+    """Nothing else, and nothing that is not recommended now."""
+    report = reconciled(Read(World().look(), differing(Effect.FREE), None, [item(1, retryable=True)]), None)
+    done: list[str] = []
+
+    async def do(action: Action) -> tuple[bool, str]:
+        done.append(action.action)
+        return True, "as told"
+
+    applied = asyncio.run(apply_action(report, "retry:things:rejected", do)).applied
+    assert done == ["retry:things:rejected"]
+    assert applied is not None
+    assert (applied.done, applied.outcome) == (True, "as told")
+    with pytest.raises(ConfigurationError, match="not recommended"):
+        asyncio.run(apply_action(report, "connector-restart", do))
+    rebuild = reconciled(Read(World().look(), differing(Effect.REBUILD), None, ()), None)
+    with pytest.raises(ConfigurationError, match="run by itself"):
+        asyncio.run(apply_action(rebuild, "reindex:things", do))
+    assert len(done) == 1
