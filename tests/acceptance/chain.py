@@ -213,7 +213,7 @@ class Site:
         }
         for given in (self.settings, changes):
             for section, values in given.items():
-                sections[section].update(values)
+                sections.setdefault(section, {}).update(values)
         text = "".join(
             f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()) + "\n"
             for section, values in sections.items()
