@@ -85,6 +85,6 @@ def test_tools_for_connects_dead_letters_find_the_position() -> None:
 )
 def test_a_record_that_is_no_letter_is_told_apart(spoil) -> None:  # type: ignore[no-untyped-def]
     """Somebody else may write to the topic: that is a decode error with the place, never a wrong row."""
-    with pytest.raises(DecodeError, match="letters/0 at offset 5") as refusal:
+    with pytest.raises(DecodeError, match="offset 5 is no dead letter") as refusal:
         parse(spoil(letter(FAILURE, RECORD)))
     assert refusal.value.code == "not_a_dead_letter"
