@@ -13,7 +13,9 @@ from sync_worker.operations import reconcile as reconciling
 from sync_worker.operations.failed import FailedCounts, FailedFilter, FailedItem, FailedList
 from sync_worker.operations.reconcile import ReconcileReport
 from sync_worker.operations.reconcile.report import Action
+from sync_worker.ports import Depth
 from sync_worker.wiring import failed_work, verbs
+from sync_worker.wiring.drift import drift
 from sync_worker.wiring.settings import chosen, contract, settings_apply, settings_diff
 from sync_worker.wiring.status import status
 
@@ -49,14 +51,15 @@ async def reconcile(
         except (SyncWorkerError, TimeoutError):
             return None
 
-    now, settings, fields, counts, failed = await asyncio.gather(
+    now, settings, fields, counts, failed, drifted = await asyncio.gather(
         status(config, names, max_lag_s=max_lag_s, deadline_s=deadline_s),
         answered(settings_diff(config, names)),
         answered(contract(config, names)),
         answered(_counts(config, indexes)),
         answered(failed_work.list_failed(config, FailedFilter(), limit=_MOST_FAILED)),
+        answered(drift(config, names, depth=Depth.COUNTS, timeout_s=deadline_s)),
     )
-    report = reconciling.reconciled(reconciling.Read(now, settings, fields, _of(failed, names)), counts)
+    report = reconciling.reconciled(reconciling.Read(now, settings, fields, _of(failed, names), drifted), counts)
     if apply is None:
         return report
     return await reconciling.apply_action(report, apply, lambda action: _do(config, action, admin_key))
@@ -81,6 +84,12 @@ async def _do(config: Config, action: Action, admin_key: Callable[[], str] | Non
     if verb == "resume":
         resumed = await failed_work.resume(config, [rest])
         return True, f"{rest}: {'resumed' if resumed.indexes[0].was_paused else 'was not paused'}"
+    if verb == "drift-repair":
+        repaired = await drift(config, [rest], depth=Depth.CONTENT, repair=True, execute=True)
+        (one,) = repaired.indexes
+        written = one.repair
+        told = "nothing differed" if written is None else f"{len(written.writes)} written, {len(written.deletes)} removed"
+        return repaired.in_sync, told
     if verb == "settings-apply":
         return await _apply_settings(config, rest, admin_key() if admin_key is not None else "")
     index, _, reason = rest.partition(":")

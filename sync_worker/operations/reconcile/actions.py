@@ -68,6 +68,13 @@ def drift(index: str, depth: str, why: str) -> Action:
     )
 
 
+def repair(index: str, why: str) -> Action:
+    command = f"sync-worker drift {index} --repair --yes"
+    cost = "reads rows and documents, side by side, and writes those that differ through the stream"
+    risk = "ghosts are removed, each after its row was read once more; at most 10,000 documents, else fill the index again"
+    return Action(f"drift-repair:{index}", command, why, cost, risk, applicable=True)
+
+
 def clear_finding(kind: str, index: str, command: str, why: str) -> Action:
     risk = "you say that it is settled; writing goes on"
     return Action(f"decide:{kind}:{index}", command, why, "none", risk, applicable=False)

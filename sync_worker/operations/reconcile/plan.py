@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sync_worker.failure.findings import Proof, rule_of
+from sync_worker.failure.findings import FindingKind, Proof, rule_of
 from sync_worker.operations.contract import ContractDrift, ContractReport
+from sync_worker.operations.drift.report import DriftReport, IndexDrift
 from sync_worker.operations.failed import FailedItem
 from sync_worker.operations.reconcile import actions
 from sync_worker.operations.reconcile.report import Action, Symptom
@@ -22,6 +23,7 @@ class Read:
 
     Attributes:
         settings, contract: None where a Meilisearch did not answer.
+        drift: rows and documents counted; None where that could not be done in time.
         failed: open failed work, newest first, as far as it was read.
     """
 
@@ -29,6 +31,7 @@ class Read:
     settings: SettingsDiff | None
     contract: ContractReport | None
     failed: Sequence[FailedItem]
+    drift: DriftReport | None = None
 
 
 _CONNECTOR_APPLY = frozenset({"connector-missing", "slot-missing", "publication-narrowed", "connector-loses"})
@@ -40,12 +43,14 @@ def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
     symptoms = [Symptom(problem.kind, problem.subject, problem.what) for problem in read.status.problems]
     symptoms += [Symptom("paused", hold, why) for hold, why in _paused(read).items()]
     symptoms += _contract_symptoms(read)
+    symptoms += [Symptom(kind, one.index, _counted(one)) for kind, one in _diverged(read)]
     ordered = [
         *_chain(read.status.problems),
         *(actions.resume(index, why) for index, why in _paused(read).items()),
         *_indexes(read),
         *_failed(read.failed),
         *_findings(read.status),
+        *_counts(read),
         *_fields(read),
     ]
     once = {action.action: action for action in reversed(ordered)}
@@ -107,6 +112,25 @@ def _failed(items: Sequence[FailedItem]) -> Iterator[Action]:
         yield actions.retry(index, reason, count, why, force=not retryable)
 
 
+def _diverged(read: Read) -> Iterator[tuple[str, IndexDrift]]:
+    for one in read.drift.indexes if read.drift is not None else ():
+        if not one.in_sync:
+            yield ("count-divergence" if one.documents else "empty-index"), one
+
+
+def _counted(one: IndexDrift) -> str:
+    return f"{one.rows} rows belong to it, and it holds {one.documents} documents"
+
+
+def _counts(read: Read) -> Iterator[Action]:
+    for kind, one in _diverged(read):
+        if kind == "empty-index":
+            yield actions.backfill(one.index, f"{kind}: {_counted(one)}", prune=True)
+        else:
+            yield actions.drift(one.index, "ids", f"{kind}: {_counted(one)}")
+            yield actions.repair(one.index, f"{kind}: {_counted(one)}")
+
+
 def _findings(status: StatusReport) -> Iterator[Action]:
     declared = {index.index for index in status.indexes}
     for finding in status.findings:
@@ -115,7 +139,9 @@ def _findings(status: StatusReport) -> Iterator[Action]:
         proof = rule.proof if rule is not None else None
         if finding.kind in _CONNECTOR_APPLY or finding.kind == "connector-down":
             continue  # among the problems of the chain
-        if proof in (Proof.FILL, Proof.COMPARISON) and finding.subject in declared:
+        if finding.kind == FindingKind.DRIFT and finding.subject in declared:
+            yield actions.repair(finding.subject, why)
+        elif proof in (Proof.FILL, Proof.COMPARISON) and finding.subject in declared:
             yield actions.backfill(finding.subject, why, prune=True)
         elif proof is Proof.IDS and finding.subject in declared:
             yield actions.drift(finding.subject, "ids", why)

@@ -12,6 +12,7 @@ from sync_worker.errors import ConfigurationError
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.failure.model import FailedWork, FailureStatus
 from sync_worker.operations.connector import ConnectorState, TaskState
+from sync_worker.operations.drift.report import DriftReport, Ghosts, IndexDrift
 from sync_worker.operations.failed import FailedItem, failed_item
 from sync_worker.operations.reconcile import ReconcileReport, apply_action, reconciled
 from sync_worker.operations.reconcile.plan import Read
@@ -19,7 +20,7 @@ from sync_worker.operations.reconcile.report import Action
 from sync_worker.operations.report import as_document, schema_of
 from sync_worker.operations.settings.diff import IndexSettings, SettingDifference, SettingsDiff
 from sync_worker.operations.settings.effect import Effect
-from sync_worker.ports import Pause
+from sync_worker.ports import Depth, Pause
 
 from .parts import failure
 from .test_status_tells_what_is_known import NOW, RUNNING, World
@@ -63,6 +64,23 @@ def test_causes_come_before_what_they_cause() -> None:
     ]
     assert all(action.why and action.cost and action.risk for action in report.actions)
     assert {"connector-down", "paused", "changes-lost"} <= {symptom.kind for symptom in report.findings}
+
+
+def counted(rows: int, documents: int) -> DriftReport:
+    one = IndexDrift(
+        "things", "things", Depth.COUNTS, rows == documents, True, rows, documents, {}, 0, 0, Ghosts.NONE, (), 0, NOW, 0.1, ()
+    )
+    return DriftReport(one.in_sync, "", 0, (one,))
+
+
+def test_an_empty_index_is_filled_and_a_divergence_is_looked_at_first() -> None:
+    """Where nearly everything is missing, one by one is the wrong way."""
+    empty = reconciled(Read(World().look(), None, None, (), counted(10, 0)), None)
+    assert commands(empty) == ["sync-worker backfill things --prune"]
+    diverged = reconciled(Read(World().look(), None, None, (), counted(10, 9)), None)
+    assert commands(diverged) == ["sync-worker drift things --ids", "sync-worker drift things --repair --yes"]
+    assert [symptom.kind for symptom in diverged.findings] == ["count-divergence"]
+    assert reconciled(Read(World().look(), None, None, (), counted(10, 10)), None).ok
 
 
 def test_a_connector_that_somebody_stopped_is_not_restarted() -> None:
