@@ -43,16 +43,23 @@ class Control:
         """Until cancelled."""
         while True:
             await self._patience.persist("operators' requests", self._round, wanted=wanted)
-            await self._clock.sleep(_LOOK_S if self._retries.idle and self._rewriting.idle else _BUSY_S)
+            await self._clock.sleep(_LOOK_S if self.idle else _BUSY_S)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing that operators asked for is on its way."""
+        return self._retries.idle and self._rewriting.idle
 
     async def read_pauses(self) -> None:
         """Raises StateUnavailable. Before a partition's first write, so that a restart does not end a pause."""
         asked = await self._state.pauses()
         for name, lane in self._lanes.items():
-            pause = asked.get(name)
+            if lane.closing:
+                continue
+            pause = asked.get(lane.index.declared)
             if pause is not None:
                 since = f"{pause.asked_by} paused it" + (f": {pause.reason}" if pause.reason else "")
-                self._holds.put(name, PAUSED, f"{name}: {since}", f"sync-worker resume {name}")
+                self._holds.put(name, PAUSED, f"{name}: {since}", f"sync-worker resume {lane.index.declared}")
                 lane.paused = True
             elif lane.paused:
                 self._holds.lift(name, PAUSED)
@@ -62,8 +69,8 @@ class Control:
             if self._confirmed[name] != asked.get(name):
                 del self._confirmed[name]
         for name, pause in asked.items():
-            known = self._lanes.get(name)
-            if known is not None and known.halted and name not in self._confirmed:
+            lanes = [lane for lane in self._lanes.values() if lane.index.declared == name]
+            if lanes and all(lane.halted for lane in lanes) and name not in self._confirmed:
                 await self._state.confirm_pause(pause, self._worker_name)
                 self._confirmed[name] = pause
 

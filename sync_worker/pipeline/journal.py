@@ -44,6 +44,13 @@ class Journal:
     def is_ours(self, uid: int) -> bool:
         return uid in self._ours
 
+    def exchange(self, other: Journal) -> None:
+        """The two physical indexes bear each other's name from now on."""
+        for name in self.__slots__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)
+
     def forget(self, partition: TopicPartition) -> None:
         """The partition is somebody else's now: what is left to undo there is found by its next owner."""
         self.scanned.pop(partition, None)

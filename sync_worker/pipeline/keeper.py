@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -35,7 +36,12 @@ IDLE_CHECK_S = 5.0
 
 
 class Keeper:
-    """Keeps the progress of the partitions of one topic: one topic's trouble does not stop another's acknowledgements."""
+    """Keeps the progress of the partitions of one topic: one topic's trouble does not stop another's acknowledgements.
+
+    Attributes:
+        records: lane → what is remembered of its physical index.
+        turn: held for each round; whoever holds it stops acknowledgements.
+    """
 
     def __init__(
         self,
@@ -52,7 +58,7 @@ class Keeper:
         telemetry: Telemetry,
         limits: Limits,
     ) -> None:
-        self._lanes = lanes
+        self._lanes = dict(lanes)
         self._journals = journals
         self._state = state
         self._log = log_port
@@ -66,11 +72,26 @@ class Keeper:
         self.records: dict[str, IndexRecord] = {}
         self._checked_at = -IDLE_CHECK_S
         self._topics_checked_at = self._clock.monotonic()
-        self._round = asyncio.Lock()
+        self.turn = asyncio.Lock()
+
+    def add(self, lane: Lane) -> None:
+        """It is kept from now on; its record is in `records`."""
+        self._lanes[lane.index.name] = lane
+
+    def remove(self, name: str) -> None:
+        del self._lanes[name]
+        self.records.pop(name, None)
+
+    def exchange(self, one: str, other: str) -> None:
+        """The two physical indexes bear each other's name from now on."""
+        held = {name: (self._lanes[name].index, self.records.pop(name, None)) for name in (one, other)}
+        for (index, _), (_, record) in ((held[one], held[other]), (held[other], held[one])):
+            if record is not None:
+                self.records[index.name] = replace(record, index=index.name, uid=index.uid)
 
     async def tick(self, partitions: Collection[Partition]) -> None:
         """One round. Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
-        async with self._round:
+        async with self.turn:
             await self._tick(partitions)
 
     async def _tick(self, partitions: Collection[Partition]) -> None:
@@ -183,6 +204,8 @@ class Keeper:
             if (what := await self._preparation.anchor_problem(index, uid, metadata)) is not None:
                 problem = lost_memory(index.name, what)
                 problem.subject = index.name
+                if index.name != index.declared:
+                    await self._preparation.unless_accepted(index.name, problem)
                 raise problem
             record = IndexRecord(index.name, index.uid, record.created_at, record.primary_key, uid, metadata)
         self.records[index.name] = record

@@ -12,16 +12,17 @@ from sync_worker.batch.packed import PackedEntries
 from sync_worker.change.model import TopicPartition
 from sync_worker.document.projection import Projector
 from sync_worker.ports import AdminSink, Sink, Task, TaskStatus, TaskUid
+from sync_worker.rebuild.model import logical
 
 PACK_FROM_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Index:
-    """One declared index, with everything that the pipeline needs of it.
+    """One declared index, with everything that the pipeline needs of it; while it is rebuilt, one for each of its two lanes.
 
     Attributes:
-        name: in the configuration.
+        name: in the configuration; the lane's name where it is the second one of a rebuild.
         uid: in Meilisearch.
         topic: Debezium's topic of its table.
         id_field: the field that is the index's primary key.
@@ -40,6 +41,11 @@ class Index:
     scratch: AdminSink | None
     truncate: str
     max_payload: int
+
+    @property
+    def declared(self) -> str:
+        """Its name in the configuration."""
+        return logical(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,11 @@ class MovedRows:
         self._clock = clock
         self._written: list[_Written] = []
 
+    @property
+    def idle(self) -> bool:
+        """Nothing written is waiting for its task."""
+        return not self._written
+
     async def round(self, several: Collection[str]) -> None:
         """One look. Raises EnvironmentFault to be tried again.
 
@@ -78,7 +83,7 @@ class MovedRows:
 
     async def _take_up(self, row: MovedRow, partition: Partition) -> None:
         lanes = [lane for lane in self._lanes.values() if lane.index.topic == row.place.topic]
-        if any(lane.paused or partition.place in lane.replay_until or _on_its_way(lane, row) for lane in lanes):
+        if any(not lane.asks_open or partition.place in lane.replay_until or _on_its_way(lane, row) for lane in lanes):
             return
         assert partition.ledger is not None
         position = partition.ledger.position

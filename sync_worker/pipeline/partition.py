@@ -23,6 +23,7 @@ class Partition:
         touched: something was written that no offset shows; the bookmark is to be stored though it does not move.
         promises: key changes whose row was read because their create was not there yet.
         taking: chunks that were handed over and are not in the lanes yet.
+        preparing: what is known of its indexes is being read: no lane may come or go meanwhile.
         dropped: revoked; nothing of it may be written or acknowledged any more.
     """
 
@@ -36,6 +37,7 @@ class Partition:
     saved_at: float = 0.0
     end_offset: int = 0
     touched: bool = False
+    preparing: bool = False
     dropped: bool = False
     taking: int = 0
     promises: Watched = field(default_factory=Watched)

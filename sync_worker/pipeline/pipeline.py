@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
 import structlog
 
+from sync_worker.batch.coalesce import Entry
 from sync_worker.batch.pace import Limits
-from sync_worker.change.model import TopicPartition
+from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, StartAgain
 from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
+from sync_worker.failure.model import Failure
 from sync_worker.pipeline.control import Control
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.holds import Holds, Patience, explain
@@ -27,6 +30,7 @@ from sync_worker.pipeline.moved import MovedRows, requests
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation, Prepared
 from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.rebuilding import Rebuilding, Site
 from sync_worker.pipeline.report import Reporter
 from sync_worker.pipeline.retry import Retries
 from sync_worker.pipeline.rewriting import Rewriting
@@ -93,8 +97,9 @@ class Pipeline:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._settled = {index.topic: asyncio.Event() for index in indexes}
         self._settlers: dict[int, Settler] = {}
-        self._journals = {index.name: Journal() for index in indexes}
-        self._lanes = {index.name: self._lane(index, worker, limits) for index in indexes}
+        self._journals: dict[str, Journal] = {}
+        self._worker = worker
+        self._lanes = {index.name: self._lane(index) for index in indexes}
         self._keepers = {
             topic: Keeper(
                 {name: lane for name, lane in self._lanes.items() if lane.index.topic == topic},
@@ -141,12 +146,30 @@ class Pipeline:
         self._moved_rows = MovedRows(
             self._lanes, self._partitions, state=state, source=source, quarantine=self._quarantine, clock=clock
         )
+        self._rebuilding = Rebuilding(
+            Site(
+                self._lanes,
+                self._journals,
+                self._keepers,
+                self._partitions,
+                self._quarantine,
+                self.tasks,
+                make_lane=self._lane,
+                busy=lambda: not (self._control.idle and self._moved_rows.idle),
+            ),
+            worker_name=worker_name,
+            state=state,
+            holds=self._holds,
+            patience=self._patience,
+            clock=clock,
+        )
         self._worker_name = worker_name
         self._stopping = False
 
-    def _lane(self, index: Index, worker: WorkerIdentity, limits: Limits) -> Lane:
+    def _lane(self, index: Index) -> Lane:
         settler = self._settler(index.sink)
-        writer = Writer(self._journals[index.name], settler, worker=worker, membership=self._membership, clock=self._clock)
+        journal = self._journals.setdefault(index.name, Journal())
+        writer = Writer(journal, settler, worker=self._worker, membership=self._membership, clock=self._clock)
 
         def backlog() -> int:
             return sum(self._membership.backlog(place) or 0 for place in self._partitions if place.topic == index.topic)
@@ -157,7 +180,7 @@ class Pipeline:
             settler=settler,
             quarantine=self._quarantine,
             patience=self._patience,
-            limits=limits,
+            limits=self._limits,
             clock=self._clock,
             telemetry=self._telemetry,
             backlog=backlog,
@@ -188,6 +211,7 @@ class Pipeline:
         for topic in self._keepers:
             self.tasks.spawn(f"keeper {topic}", self._keep(topic))
         self.tasks.spawn("operators' requests", self._control.run())
+        self.tasks.spawn("rebuilds", self._rebuilding.run())
         self.tasks.spawn("rows of moved keys", self._read_moved_rows())
         self.tasks.spawn("heartbeat", self.reporter.heartbeat())
         self.tasks.spawn("lag", self.reporter.lag())
@@ -222,8 +246,10 @@ class Pipeline:
         partition.taking += 1
         try:
             await self._until_allowed(lanes, partition)
+            await self._until_swapped(partition)
             await self._room(lanes, partition)
             async with partition.lock:
+                lanes = self._lanes_of(chunk.partition)
                 await self._take(chunk, partition, lanes)
         except OwnershipLost:
             return
@@ -257,6 +283,11 @@ class Pipeline:
 
     # Taking
 
+    async def _until_swapped(self, partition: Partition) -> None:
+        while self._rebuilding.stands_still(partition.place.topic):
+            self._raise_if_unwanted(partition)
+            await self._clock.sleep(0.02)
+
     async def _room(self, lanes: Sequence[Lane], partition: Partition) -> None:
         """Wait until memory allows another chunk. A lane on hold may keep half of it, so that the others go on."""
         while True:
@@ -280,7 +311,7 @@ class Pipeline:
         def wanted() -> bool:
             return not partition.dropped and self.tasks.crash is None
 
-        indexes = [lane.index for lane in lanes]
+        indexes = [lane.index for lane in lanes if lane.index.name == lane.index.declared]
         translation = await self._patience.persist(
             partition.subject,
             lambda: self._translator.translate(chunk.records, partition.place, partition.topic_id, indexes),
@@ -299,7 +330,7 @@ class Pipeline:
         if translation.failures:
             await self._record(translation, partition, lanes)
         for lane in lanes:
-            if any(document_id is None for document_id, _ in translation.steps[lane.index.name]):
+            if lane.index in indexes and any(document_id is None for document_id, _ in translation.steps[lane.index.name]):
                 await self._before_clear(lane, partition)
         self._raise_if_unwanted(partition)
         assert partition.ledger is not None
@@ -313,8 +344,7 @@ class Pipeline:
             tail_of(chunk.records[-1]) if chunk.records else None,
         )
         for lane in lanes:
-            self._put(lane, translation)
-            if translation.steps[lane.index.name]:
+            if self._put(lane, translation):
                 lane.buffer.add_span(span)
                 lane.arrived()
         span.release()
@@ -341,7 +371,7 @@ class Pipeline:
     async def _until_allowed(self, lanes: Sequence[Lane], partition: Partition) -> None:
         """What the watch found may forbid to read on for an index of this table: what would be written may be wrong."""
         for lane in lanes:
-            name = lane.index.name
+            name = lane.index.declared
             while (evidence := self.health.holds_index(name)) is not None:
                 problem = needed(FindingKind.KEY_CHANGED, name, evidence)
                 await self._patience.wait_for_operator(name, problem, wanted=lambda: not partition.dropped)
@@ -351,9 +381,10 @@ class Pipeline:
         """Read the open findings at once, as it is done every few seconds anyway. Raises StateUnavailable."""
         self.health.learned(await self._state.findings())
 
-    def _put(self, lane: Lane, translation: Translation) -> None:
+    def _put(self, lane: Lane, translation: Translation) -> bool:
+        """Whether there was anything for this lane."""
         name, buffer = lane.index.name, lane.buffer
-        steps = translation.steps[name]
+        steps = _for_lane(lane, translation)
         buffer.put_all(steps)
         for operation, count in Counter([entry.operation for _, entry in steps]).items():
             self._telemetry.count("events", count, index=name, operation=operation.name.lower())
@@ -361,15 +392,19 @@ class Pipeline:
             lane.saw_snapshot(len(steps), last=False)
         elif steps:
             lane.saw_snapshot(len(steps) if translation.snapshot_end is not None else 0, last=True)
+        return bool(steps)
 
     async def _record(self, translation: Translation, partition: Partition, lanes: Sequence[Lane]) -> None:
+        told: list[tuple[Failure, Record | None]] = []
         for lane in lanes:
             name = lane.index.name
-            failures = [failure for failure, _ in translation.failures if failure.index == name]
+            mine = _failures_of(lane, translation)
+            failures = [failure for failure, _ in mine]
+            told += mine
             if failures:
                 example = f"{failures[-1].code}: {failures[-1].message}"
                 try:
-                    self._quarantine.guard(name, len(failures), len(translation.steps[name]), example)
+                    self._quarantine.guard(name, len(failures), len(_for_lane(lane, translation)), example)
                 except OperatorNeeded as problem:
                     await self._patience.wait_for_operator(name, problem, wanted=lambda: not partition.dropped)
                     self._quarantine.reset_guard(name)
@@ -377,9 +412,7 @@ class Pipeline:
         def wanted() -> bool:
             return not partition.dropped
 
-        await self._patience.persist(
-            "dead letters", lambda: self._quarantine.record(translation.failures, wanted=wanted), wanted=wanted
-        )
+        await self._patience.persist("dead letters", lambda: self._quarantine.record(told, wanted=wanted), wanted=wanted)
 
     async def _before_clear(self, lane: Lane, partition: Partition) -> None:
         """Nothing to do with one partition: the clear has its place in the order there."""
@@ -415,14 +448,18 @@ class Pipeline:
     # Preparing
 
     async def _prepare(self, partition: Partition) -> None:
-        lanes = self._lanes_of(partition.place)
-        indexes = [lane.index for lane in lanes]
+        lanes: list[Lane] = []
 
         async def prepare() -> Prepared:
+            partition.preparing = False
+            # Whoever waits for all workers must know of this one before it reads what is asked of them.
+            await self.reporter.tell()
+            await self._rebuilding.before_preparing(partition)
             await self._control.read_pauses()
+            lanes[:] = self._lanes_of(partition.place)
             counts = await self._log.partition_counts([partition.place.topic])
             self._translator.partition_counts.update(counts)
-            return await self._preparation.prepare(partition.place, indexes)
+            return await self._preparation.prepare(partition.place, [lane.index for lane in lanes])
 
         while True:
             try:
@@ -443,6 +480,7 @@ class Pipeline:
             except OwnershipLost:
                 return
         log.info("partition ready", partition=partition.subject, generation=partition.generation, offset=prepared.next_offset)
+        partition.preparing = False
         partition.ready.set()
 
     def _open(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
@@ -513,3 +551,20 @@ class Pipeline:
             raise StartAgain(f"the pipeline ended: {explain(self.tasks.crash)}") from self.tasks.crash
         if partition.dropped or self._stopping:
             raise OwnershipLost(f"{partition.subject} was revoked")
+
+
+def _for_lane(lane: Lane, translation: Translation) -> Sequence[tuple[str | None, Entry]]:
+    """Its index's steps; without the rows of a fill that are for the other lane alone."""
+    steps, rows = translation.steps[lane.index.declared], translation.asked_rows
+    if lane.takes_rows or not rows:
+        return steps
+    return [step for step in steps if step[1].offset not in rows]
+
+
+def _failures_of(lane: Lane, translation: Translation) -> list[tuple[Failure, Record | None]]:
+    rows = set() if lane.takes_rows else translation.asked_rows
+    return [
+        (replace(failure, index=lane.index.name), record)
+        for failure, record in translation.failures
+        if failure.index == lane.index.declared and record.offset not in rows
+    ]

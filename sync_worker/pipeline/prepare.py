@@ -21,6 +21,7 @@ from sync_worker.pipeline.scan import Sighting, at_assignment
 from sync_worker.pipeline.settle import lost_memory
 from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, State
 from sync_worker.progress.bookmark import Tail
+from sync_worker.rebuild.model import logical
 from sync_worker.progress.start import objection, replaced_in_place
 
 log = structlog.get_logger(__name__)
@@ -174,7 +175,12 @@ class Preparation:
         return None if oldest is None or oldest > uid else f"{task}, which was applied, is unknown now"
 
     async def unless_accepted(self, subject: str, problem: OperatorNeeded) -> None:
-        """Raises the problem unless an operator cleared exactly this one."""
+        """Raises the problem unless an operator cleared exactly this one.
+
+        With the second index of a rebuild nothing is lost that a new rebuild does not bring: SinkDenied until that one is ended.
+        """
+        if (index := logical(subject)) != subject:
+            raise SinkDenied(problem.message, remedy=f"sync-worker reindex {index} --status, then --abort or --finish")
         problem.subject = subject
         if not await self._patience.was_accepted(subject, problem):
             raise problem

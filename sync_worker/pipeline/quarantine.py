@@ -87,6 +87,12 @@ class FailureMemory:
     def count(self, index: str) -> int:
         return len(self._open.get(index, {}))
 
+    def exchange(self, one: str, other: str) -> None:
+        self._open[one], self._open[other] = self._open.get(other, {}), self._open.get(one, {})
+
+    def forget_index(self, index: str) -> None:
+        self._open.pop(index, None)
+
 
 class Quarantine:
     """Records failures, and marks them superseded."""
@@ -109,6 +115,21 @@ class Quarantine:
         self.memory = FailureMemory()
         self._lettered: dict[tuple[str, TopicPartition, int], PayloadReference] = {}
         self._guards = {index: FloodGuard(index, flood) for index in indexes}
+
+    def add_index(self, index: str) -> None:
+        self._guards[index] = FloodGuard(index, self._flood)
+
+    def exchange(self, one: str, other: str) -> None:
+        """The two physical indexes bear each other's name from now on; nothing of either is being recorded."""
+        self.memory.exchange(one, other)
+        self._guards[one], self._guards[other] = FloodGuard(one, self._flood), FloodGuard(other, self._flood)
+
+    def forget_index(self, index: str) -> None:
+        """It is deleted, or about to be."""
+        self.memory.forget_index(index)
+        self._lettered = {place: letter for place, letter in self._lettered.items() if place[0] != index}
+        self._guards.pop(index, None)
+        self._telemetry.gauge("open_failures", 0, index=index)
 
     def reset_guard(self, index: str) -> None:
         """An operator looked at the flood and let it through."""

@@ -54,15 +54,19 @@ class Reporter:
     async def heartbeat(self) -> None:
         """Show this worker in the state database, and read the findings for readiness."""
         while True:
-            holds = {hold.subject: hold.cause for hold in self._health.holds()}
             try:
-                await self._state.worker_alive(self._worker_name, list(self._partitions), holds, self.address)
+                await self.tell()
                 findings = await self._state.findings()
                 self._health.learned(findings)
                 self._show_findings(findings)
             except EnvironmentFault as fault:
                 log.warning("heartbeat not stored", cause=fault.message)
             await self._clock.sleep(_ALIVE_S)
+
+    async def tell(self) -> None:
+        """This worker lives: whoever waits for all of them waits for it from now on. Raises StateUnavailable."""
+        holds = {hold.subject: hold.cause for hold in self._health.holds()}
+        await self._state.worker_alive(self._worker_name, list(self._partitions), holds, self.address)
 
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         # Every kind that this version knows, so that a gauge of one that was cleared falls to 0.

@@ -90,7 +90,7 @@ class Retries:
         """Judge what has settled, and take up what was asked since. Raises EnvironmentFault to be tried again."""
         await self._judge()
         places = [place for place, partition in self._partitions.items() if self._caught_up(partition)]
-        indexes = [name for name, lane in self._lanes.items() if not lane.paused and self._open_to_retries(lane)]
+        indexes = [name for name, lane in self._lanes.items() if lane.asks_open and self._open_to_retries(lane)]
         if not places or not indexes or len(self._written) >= _AT_ONCE:
             return
         asked = await self._state.asked_retries(indexes, places, limit=_AT_ONCE)
@@ -132,7 +132,7 @@ class Retries:
             return
         async with partition.lock:
             for retry in retries:
-                if partition.dropped or lane.paused:
+                if partition.dropped or not lane.asks_open:
                     return
                 await self._try(lane, partition, retry, records.get(retry.work.id))
 

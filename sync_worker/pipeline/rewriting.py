@@ -33,11 +33,11 @@ _CATCH_UP_S = 10.0
 
 @dataclass(slots=True)
 class _Written:
-    """A request that was put into the lane of one tenure of its partition."""
+    """A request that was put into the lanes of one tenure of its partition: two while its index is rebuilt."""
 
     asked: Rewrite
     partition: Partition
-    span: Span
+    spans: list[Span]
 
 
 class Rewriting:
@@ -71,7 +71,7 @@ class Rewriting:
         """One look. Raises EnvironmentFault to be tried again."""
         await self._forget_applied()
         places = [place for place, partition in self._partitions.items() if _caught_up(partition)]
-        indexes = [name for name, lane in self._lanes.items() if not lane.paused and not lane.replay_until]
+        indexes = [name for name, lane in self._lanes.items() if lane.asks_open and not lane.replay_until]
         if not places or not indexes or len(self._written) >= _AT_ONCE:
             return
         grouped: dict[tuple[str, TopicPartition], list[Rewrite]] = defaultdict(list)
@@ -87,16 +87,19 @@ class Rewriting:
         for (index, place), asked_here in grouped.items():
             if self._membership.backlog(place) != 0 and now - self._waits_since < _CATCH_UP_S:
                 continue
-            await self._take_up(self._lanes[index], place, asked_here[:_AT_ONCE])
+            await self._take_up(
+                [lane for lane in self._lanes.values() if lane.index.declared == index], place, asked_here[:_AT_ONCE]
+            )
 
-    async def _take_up(self, lane: Lane, place: TopicPartition, asked: Sequence[Rewrite]) -> None:
+    async def _take_up(self, lanes: Sequence[Lane], place: TopicPartition, asked: Sequence[Rewrite]) -> None:
         partition = self._partitions.get(place)
         if partition is None:
             return
         async with partition.lock:
-            if partition.dropped or lane.paused or lane.replay_until:
+            if partition.dropped or any(not lane.asks_open or lane.replay_until for lane in lanes):
                 return
-            busy = lane.unsettled([one.document_id for one in asked])
+            lane = lanes[0]
+            busy = {document for lane in lanes for document in lane.unsettled([one.document_id for one in asked])}
             ready = [one for one in asked if one.document_id not in busy]
             rows = await self._rows(lane, ready)
             if partition.dropped:
@@ -111,8 +114,8 @@ class Rewriting:
                     log.warning("not written again", index=one.index, document_id=one.document_id, code=error.code)
                     refused.append(one)
                     continue
-                span = put_again(lane, one.document_id, entry, position)
-                self._written[one.index, one.document_id] = _Written(one, partition, span)
+                spans = [put_again(lane, one.document_id, entry, position) for lane in lanes]
+                self._written[one.index, one.document_id] = _Written(one, partition, spans)
         await self._state.forget_rewrites(refused)
         if ready:
             log.info("written again", index=lane.index.name, count=len(ready) - len(refused), refused=len(refused))
@@ -138,7 +141,7 @@ class Rewriting:
         for key, written in list(self._written.items()):
             if written.partition.dropped:
                 del self._written[key]  # the next owner reads it again
-            elif not written.span.holders:
+            elif not any(span.holders for span in written.spans):
                 done.append(written)
         if done:
             await self._state.forget_rewrites([written.asked for written in done])

@@ -45,6 +45,9 @@ class Settler:
         """Call `listener` whenever something settled."""
         self._listeners.append(listener)
 
+    def stop_listening(self, listener: Callable[[], None]) -> None:
+        self._listeners.remove(listener)
+
     def watch(self, part: Part) -> None:
         """Settle this accepted part."""
         assert part.uid is not None

@@ -57,6 +57,13 @@ class Tasks:
     def running(self) -> Sequence[str]:
         return list(self._running)
 
+    async def cancel(self, name: str) -> None:
+        """End this one, if it runs, and wait until it has ended."""
+        task = self._running.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
     async def cancel_all(self) -> None:
         tasks = list(self._running.values())
         for task in tasks:

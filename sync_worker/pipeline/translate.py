@@ -34,6 +34,7 @@ class Translation:
         steps: index name → (document id, entry) in offset order; the id is None for a clear.
         failures: one for each index that a bad record concerns.
         snapshot: Debezium's word in the last change: whether a snapshot was running.
+        asked_rows: offsets of rows that a signal asked for.
         snapshot_row: offset of the last row that a snapshot read though no signal asked for it; None without one.
         snapshot_end: offset of the row that Debezium marks as its table's last.
         since_ms: commit time of the first change, milliseconds since 1970.
@@ -45,6 +46,7 @@ class Translation:
     steps: dict[str, list[tuple[str | None, Entry]]] = field(default_factory=dict)
     failures: list[tuple[Failure, Record]] = field(default_factory=list)
     snapshot: str | None = None
+    asked_rows: set[int] = field(default_factory=set)
     snapshot_row: int | None = None
     snapshot_end: int | None = None
     since_ms: int | None = None
@@ -127,7 +129,9 @@ class Translator:
         if result.since_ms is None:
             result.since_ms = change.source_ms
         result.snapshot = change.snapshot
-        if change.snapshot is not None and change.snapshot != ASKED:
+        if change.snapshot == ASKED:
+            result.asked_rows.add(record.offset)
+        elif change.snapshot is not None:
             result.snapshot_row = record.offset
             if change.snapshot in LAST_ROWS:
                 result.snapshot_end = record.offset

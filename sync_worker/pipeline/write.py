@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 from sync_worker.batch.coalesce import Entry
@@ -16,7 +16,11 @@ from sync_worker.ports import Clock, Membership, TaskUid
 
 
 class Writer:
-    """Writes parts to one index, one request at a time."""
+    """Writes parts to one index, one request at a time.
+
+    Attributes:
+        require_leave: called right before each request; raises EnvironmentFault where it is not known whether we may write.
+    """
 
     def __init__(
         self, journal: Journal, settler: Settler, *, worker: WorkerIdentity, membership: Membership, clock: Clock
@@ -26,6 +30,7 @@ class Writer:
         self._worker = worker
         self._membership = membership
         self._clock = clock
+        self.require_leave: Callable[[], None] = lambda: None
 
     async def send(self, part: Part, entries: Mapping[str, Entry]) -> None:
         """Send the part unless it is accepted already; a refused one is settled at once, as failed.
@@ -43,6 +48,7 @@ class Writer:
         for partition in part.ranges:
             if not self.owns(partition, part.generation):
                 raise OwnershipLost(f"{partition.topic}:{partition.partition} is not ours in generation {part.generation}")
+        self.require_leave()
         nonce = uuid4().hex[:16]
         written = WriteMetadata(part.kind.value, self._worker.group, self._worker.run, part.generation, nonce, part.ranges)
         metadata = written.encode()

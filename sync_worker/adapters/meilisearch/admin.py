@@ -60,6 +60,22 @@ class MeilisearchAdmin(MeilisearchSink):
             if error.code != "index_not_found":
                 raise
 
+    async def enqueue_swap(self, one: str, other: str) -> None:
+        """Ask for the names of these two indexes to be exchanged. Returns once it is accepted, which is not done.
+
+        A key that is scoped to indexes may ask, and never sees the task: `createdAt` of either index shows that it was done, and
+        `unfinished_swaps` whether it may still be. Raises AnswerLost where it may have been accepted: look before asking again,
+        for twice is not at all.
+        """
+        call = self._official.call("POST /swap-indexes", "indexes.swap")
+        await asyncio.to_thread(self._official.do, call, lambda client: client.swap_indexes([{"indexes": [one, other]}]).task_uid)
+
+    async def unfinished_swaps(self) -> int:
+        """Swaps that the server has accepted and not finished, of whichever indexes: `total` counts tasks that this key may not
+        see as well."""
+        answer = await self._get("/tasks?types=indexSwap&statuses=enqueued,processing&limit=0", "tasks.get")
+        return self._number(answer, "total")
+
     async def update_settings(self, index_uid: str, settings: Mapping[str, Any]) -> None:
         """Change these and leave the others; returns once the task has succeeded. Raises SinkRejected or SinkDenied for settings
         that the server refuses."""

@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sync_worker.adapters.state.connections import Connections
-from sync_worker.adapters.state.schema import bookmarks, failed_work, index_records, rebuild_confirmations
+from sync_worker.adapters.state.schema import bookmarks, failed_work, findings, index_records, rebuild_confirmations
 from sync_worker.adapters.state.schema import rebuilds as rebuild_table
 from sync_worker.failure.model import FailureStatus
 from sync_worker.rebuild.model import Phase, Rebuild, RebuildConfirmation
@@ -165,6 +165,11 @@ async def _forget(connection: AsyncConnection, rebuild: Rebuild, moment: float) 
             status_reason=f"{rebuild.target_uid} was deleted",
             status_changed_at=moment,
         )
+    )
+    await connection.execute(
+        update(findings)
+        .where(findings.c.subject == lane, findings.c.cleared_at.is_(None))
+        .values(cleared_by=f"{rebuild.target_uid} was deleted", cleared_at=moment)
     )
     await connection.execute(delete(index_records).where(index_records.c.index_name == lane))
     await connection.execute(delete(rebuild_confirmations).where(rebuild_confirmations.c.rebuild_id == rebuild.id))

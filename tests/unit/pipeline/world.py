@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +187,12 @@ class World:
             self.source.tables[table][(key,)] = dict(after or {})
         value = envelope(table, operation, row=after, before={"id": key}, source_ms=now)
         return self.log.append(place, orjson.dumps({"id": key}), value, timestamp=now)
+
+    def snapshot_row(self, row: Mapping[str, Any], *, place: TopicPartition = PLACE, table: str = TABLE) -> int:
+        """This row comes as one of an incremental snapshot; its offset."""
+        now = int(time.time() * 1000)
+        value = envelope(table, "r", row=dict(row), source_ms=now, snapshot="incremental")
+        return self.log.append(place, orjson.dumps({"id": row["id"]}), value, timestamp=now)
 
     def truncate(self, place: TopicPartition = PLACE, table: str = TABLE) -> int:
         now = int(time.time() * 1000)
