@@ -2,7 +2,7 @@
 
 The server keeps each field's JSON as it came and parses it when it answers, so that texts, integers, null, the order of lists
 and the difference between a missing field and null come back as they were. Two things do not: a float may come back as one of
-its neighbours (Meilisearch's JSON parser trades the last bit for speed), and vectors come back as 32-bit floats inside an
+its neighbours (Meilisearch's JSON parser trades the last bits for speed), and vectors come back as 32-bit floats inside an
 object of the server's own. tests/conformance/test_stored_is_returned.py holds all of it to a real server.
 """
 
@@ -19,8 +19,8 @@ from sync_worker.drift.model import Document
 
 VECTORS = "_vectors"
 _MISSING = object()
-_NEIGHBOURS = 2
-"""How many doubles a float may be off: the parser's worst error is one unit in the last place, both ways counted."""
+_NEIGHBOURS = 8
+"""How many doubles a float may be off. Two were seen, among 24,000 random ones, where one in six was off at all."""
 
 
 def canonical(document: Document) -> bytes:
@@ -73,7 +73,8 @@ def _same_vectors(expected: Any, indexed: Any, quantized: Collection[str]) -> bo
             continue  # the server makes it
         if present is None:
             return False
-        if _bits(wanted) != _signs(present) if name in quantized else _rounded(wanted) != _rounded(present):
+        same = _same_bits(wanted, present) if name in quantized else _rounded(wanted) == _rounded(present)
+        if not same:
             return False
     return True
 
@@ -93,11 +94,9 @@ def _rounded(vectors: list[list[float]]) -> list[tuple[float, ...]]:
     return [struct.unpack(f"<{len(vector)}f", struct.pack(f"<{len(vector)}f", *vector)) for vector in vectors]
 
 
-def _bits(vectors: list[list[float]]) -> list[list[bool]]:
-    """What quantization keeps."""
-    return [[math.copysign(1.0, component) > 0 for component in vector] for vector in vectors]
-
-
-def _signs(vectors: list[list[float]]) -> list[list[bool]]:
-    """What the server makes of it again: 1 beside 0 or -1."""
-    return [[component > 0 for component in vector] for vector in vectors]
+def _same_bits(sent: list[list[float]], returned: list[list[float]]) -> bool:
+    """One bit of each component is kept, and comes back as 1 beside 0 or -1. What becomes of a zero depends on the distance."""
+    if [len(vector) for vector in sent] != [len(vector) for vector in returned]:
+        return False
+    pairs = [pair for one, other in zip(sent, returned, strict=True) for pair in zip(one, other, strict=True)]
+    return all((component > 0) == (kept > 0) for component, kept in pairs if component != 0)

