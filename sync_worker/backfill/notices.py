@@ -75,7 +75,8 @@ def _after(seen: ScanSeen, kind: object, details: dict[str, Any], table: str) ->
     if kind == "ABORTED":
         return replace(seen, aborted=True)
     if kind == "COMPLETED":
-        return replace(seen, started=True, completed=True)
+        # One that was stopped is COMPLETED too, and ABORTED under an id of nobody's; but its table's scan never was.
+        return replace(seen, started=True, completed=bool(seen.status), aborted=not seen.status)
     if kind == "TABLE_SCAN_COMPLETED" and str(details.get("scanned_collection", "")).endswith(table):
         rows = str(details.get("total_rows_scanned", ""))
         return replace(

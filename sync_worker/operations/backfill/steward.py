@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 _LEASE_S = 12.0
 _RENEW_S = 3.0
 _IDLE_S = 1.0
-_STEP_S = 0.3
+_STEP_S = 0.5
 _FAULT_S = 2.0
 
 
