@@ -14,6 +14,10 @@ SESSION_S = 6.0
 _LOOK_S = 0.5
 
 
+class OutOfRange(Exception):
+    """What is to be read next is not in the log: nothing that was below its start or beyond its end is passed over silently."""
+
+
 class Beat(Enum):
     """What the coordinator answers to a heartbeat."""
 
@@ -55,6 +59,7 @@ class Broker:
             place = TopicPartition(name, number)
             self.records[place], self.starts[place], self.ends[place] = [], 0, 0
             self.offsets.pop(place, None)
+        self._wake()
 
     @property
     def places(self) -> list[TopicPartition]:
@@ -68,15 +73,22 @@ class Broker:
         timestamp = 1_700_000_000_000 + int(engine.now() * 1000)
         self.records[place].append(StoredRecord(place.topic, place.partition, offset, timestamp, key, value, headers))
         self.ends[place] = offset + 1
+        self._wake()
+        return offset
+
+    def _wake(self) -> None:
         for event in self.waiting:
             event.set()
-        return offset
 
     def retain_from(self, place: TopicPartition, start: int) -> None:
         self.starts[place] = max(self.starts[place], min(start, self.ends[place]))
         self.records[place] = [record for record in self.records[place] if record.offset >= self.starts[place]]
+        self._wake()
 
     def fetch(self, place: TopicPartition, position: int, most: int) -> Sequence[Record]:
+        """Raises OutOfRange, as a consumer without a reset policy does."""
+        if not self.starts[place] <= position <= self.ends[place]:
+            raise OutOfRange(f"{place}: {position} is not in {self.starts[place]} to {self.ends[place]}")
         first = max(0, position - self.starts[place])
         return self.records[place][first : first + most]
 

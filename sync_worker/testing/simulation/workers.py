@@ -16,7 +16,7 @@ from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.ports import Chunk
 from sync_worker.testing.simulation import engine
-from sync_worker.testing.simulation.broker import Beat
+from sync_worker.testing.simulation.broker import Beat, OutOfRange
 from sync_worker.testing.simulation.checks import Target
 from sync_worker.testing.simulation.ports import (
     NoTelemetry,
@@ -192,7 +192,15 @@ class SimWorker:
         broker.waiting.append(event)
         while True:
             await self.process.gate()
-            records = broker.fetch(place, group.delivered[place], 1 + engine.choose(6))
+            try:
+                records = broker.fetch(place, group.delivered[place], 1 + engine.choose(6))
+            except OutOfRange as gone:
+                engine.say(self.process.name, "can't read on:", gone)
+                world.checks.sometimes["what is read next is not in the log"] += 1
+                self._commit(generation)
+                world.group.leave(self.process.name)
+                self.kill()
+                return
             if not records:
                 event.clear()
                 await event.wait()
