@@ -81,8 +81,10 @@ def _vouch(kind: FindingKind) -> str:
     return f"{_clear(kind)} --unproven"
 
 
-def _proven_by(command: str, kind: FindingKind) -> str:
-    return f"{command} (once that verb is there, it clears this; until then: {_vouch(kind)})"
+_FILL = "sync-worker backfill {subject} --prune"
+"""Clears what it proves by itself."""
+
+_FILL_ALL = "sync-worker backfill INDEX --prune, for each index of the table"
 
 
 def _shown_by_drift(options: str, kind: FindingKind) -> str:
@@ -94,16 +96,14 @@ RULES: dict[FindingKind, Rule] = {
         blocks=True,
         unready=True,
         doubt="every document of {subject}",
-        remedy="Fill the index again (`sync-worker backfill {subject} --prune` once that verb is there; until then delete the "
-        f"connector's offsets and let it snapshot), then: {_vouch(FindingKind.SINK_LOST_MEMORY)}",
+        remedy=f"{_FILL} (it lets the worker write again, and fills the index)",
         proof=Proof.FILL,
     ),
     FindingKind.LOG_REPLACED: Rule(
         blocks=True,
         unready=True,
         doubt="every document of the indexes that {subject} feeds: changes are missing from the log",
-        remedy="Changes are missing from the log. Fill the table's indexes again with ghosts removed (`backfill --prune`, once "
-        f"that verb is there), then: {_vouch(FindingKind.LOG_REPLACED)}",
+        remedy=f"{_FILL_ALL} (it lets the worker write again, and fills the index)",
         proof=Proof.FILL,
     ),
     FindingKind.STATE_LOST: Rule(
@@ -119,8 +119,7 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="{subject} lacks every row that did not change since",
-        remedy="Fill the index (`backfill {subject} --prune` once that verb is there; until then delete the connector's offsets "
-        f"and let it snapshot), then: {_vouch(FindingKind.NEVER_FILLED)}",
+        remedy=_FILL,
         proof=Proof.FILL,
     ),
     FindingKind.FAILURE_FLOOD: Rule(
@@ -142,38 +141,35 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="whether documents of {subject} that were written around the TRUNCATE should be there",
-        remedy="Fill the index again with ghosts removed (`backfill {subject} --prune`, once that verb is there), then: "
-        f"{_vouch(FindingKind.TRUNCATE_OVER_PARTITIONS)}",
+        remedy=f"{_FILL} (a new one: what ran already when the table was truncated does not mend it)",
         proof=Proof.FILL,
     ),
     FindingKind.PARTITION_COUNT_CHANGED: Rule(
         blocks=False,
         unready=False,
         doubt="A key may have changed its partition: two changes of one document have no order between the two.",
-        remedy="Fill the table's indexes again with ghosts removed (`backfill --prune`, once that verb is there), then: "
-        f"{_vouch(FindingKind.PARTITION_COUNT_CHANGED)}",
+        remedy=f"{_FILL_ALL}; where there are several, then: {_vouch(FindingKind.PARTITION_COUNT_CHANGED)}",
         proof=Proof.FILL,
     ),
     FindingKind.FOREIGN_WRITE: Rule(
         blocks=False,
         unready=False,
         doubt="whether {subject} shows what the database says",
-        remedy="Find out who writes to the index, take away its key, fill the index again, then: "
-        f"{_vouch(FindingKind.FOREIGN_WRITE)}",
+        remedy=f"Find out who writes to the index, take away its key, then: {_FILL}",
         proof=Proof.COMPARISON,
     ),
     FindingKind.LATE_WRITE_NOT_UNDONE: Rule(
         blocks=False,
         unready=False,
         doubt="documents of {subject} that were changed at offsets {low} to {high}",
-        remedy=f"Fill the index again, then: {_vouch(FindingKind.LATE_WRITE_NOT_UNDONE)}",
+        remedy=_FILL,
         proof=Proof.COMPARISON,
     ),
     FindingKind.CHANGES_LOST: Rule(
         blocks=False,
         unready=True,
         doubt="{subject} may lack changes that never came, and hold documents of rows that are gone",
-        remedy=_proven_by("sync-worker backfill {subject} --prune", FindingKind.CHANGES_LOST),
+        remedy=_FILL,
         proof=Proof.COMPARISON,
     ),
     FindingKind.DELETES_UNPROVEN: Rule(
@@ -187,15 +183,15 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="documents of {subject} whose rows did not change by themselves since",
-        remedy=_proven_by("sync-worker backfill {subject} --prune", FindingKind.ROWS_CHANGED_UNSEEN),
+        remedy=_FILL,
         proof=Proof.COMPARISON,
     ),
     FindingKind.KEY_CHANGED: Rule(
         blocks=True,
         unready=True,
         doubt="which document a change of {subject} belongs to: a connector that lags gives yesterday's rows today's key",
-        remedy="Declare the key that the table has under [indexes.{subject}], fill the index, then: "
-        f"{_vouch(FindingKind.KEY_CHANGED)}",
+        remedy="Declare the key that the table has under [indexes.{subject}] and start the worker with it; then: "
+        f"{_vouch(FindingKind.KEY_CHANGED)}, and {_FILL}",
         proof=Proof.FILL,
     ),
     FindingKind.REPLICA_IDENTITY_CHANGED: Rule(
@@ -209,7 +205,7 @@ RULES: dict[FindingKind, Rule] = {
         blocks=False,
         unready=False,
         doubt="documents of {subject} that did not change since the declaration did",
-        remedy=_proven_by("sync-worker backfill {subject}", FindingKind.OLDER_DECLARATION),
+        remedy=_FILL,
         proof=Proof.FILL,
     ),
     FindingKind.SLOT_MISSING: Rule(
