@@ -22,6 +22,7 @@ from sync_worker.cli.commands import (
     keys,
     pause,
     reconcile,
+    reindex,
     retry,
     run,
     settings,
@@ -65,6 +66,7 @@ app.command("status")(status.status)
 app.command("wait")(wait.wait)
 app.command("keys")(keys.keys)
 app.command("drift")(drift.drift)
+app.command("reindex")(reindex.reindex)
 app.command("retry")(retry.retry)
 app.command("discard")(retry.discard)
 app.command("pause")(pause.pause)

@@ -58,7 +58,7 @@ class _Connector(ConnectContinuity):
         await self._connect.restart(self._named, only_failed=failed)
 
 
-class _Table:
+class SourceTable:
     """`operations.backfill.request.Table` on PostgreSQL."""
 
     def __init__(self, compared: Compared) -> None:
@@ -145,7 +145,7 @@ async def backfill(
     condition = _condition(where)
     async with _opened(config) as (state, stack):
         compared = build_compared(config, stack)[index]
-        table = _Table(compared)
+        table = SourceTable(compared)
         if condition:
             await table.count(condition)  # before anything is created for it
         created = await _create_missing(config, declared, admin_key, stack)
@@ -241,7 +241,7 @@ async def backfill_plan(config: Config, index: str, *, where: str | None = None)
             index=index,
             table=declared.table,
             where=condition,
-            rows=await _Table(compared).count(condition),
+            rows=await SourceTable(compared).count(condition),
             documents=None if missing else await sink.document_count(declared.uid),
             fed=fed_by(declared.table, watched(config).indexes),
             history=history,

@@ -156,7 +156,13 @@ async def make_keys(config: Config, *, instance: str, admin_key: str) -> keys.Ke
     return await keys.make_keys(
         facts.KeyMaker(section, admin_key),
         instance=instance,
-        index_uids=[index.uid for index in config.indexes.values() if index.meilisearch == instance],
+        # With the names that rebuilds give to their second index.
+        index_uids=[
+            pattern
+            for index in config.indexes.values()
+            if index.meilisearch == instance
+            for pattern in (index.uid, f"{index.uid}__*")
+        ],
         key_variable=f"{prefix}API_KEY",
         scratch_variable=f"{prefix}SCRATCH_KEY",
     )

@@ -6,7 +6,7 @@ It runs in a thread of its own for each call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from sync_worker.adapters.meilisearch import errors
@@ -75,6 +75,23 @@ class MeilisearchAdmin(MeilisearchSink):
         see as well."""
         answer = await self._get("/tasks?types=indexSwap&statuses=enqueued,processing&limit=0", "tasks.get")
         return self._number(answer, "total")
+
+    async def found_ids(self, index_uid: str, id_field: str, search: Mapping[str, Any]) -> Sequence[str]:
+        """Ids of the documents that this search finds, in its order. `search` is a body of `/search`; a `q` in it is the text."""
+        call = self._official.call(f"POST /indexes/{index_uid}/search", "search", writes=False)
+        options = {name: value for name, value in search.items() if name != "q"}
+        answer = await asyncio.to_thread(
+            self._official.do, call, lambda client: client.index(index_uid).search(search.get("q", ""), options)
+        )
+        return [str(hit.get(id_field)) for hit in answer["hits"]]
+
+    async def disk_share(self, index_uid: str) -> int | None:
+        """Bytes of the server's database that are this index's, by its share of the documents' raw size; None where unknown."""
+        answer = await self._get("/stats", "stats.get")
+        sizes = {uid: one.get("rawDocumentDbSize") for uid, one in (answer.get("indexes") or {}).items()}
+        whole, used = sum(size for size in sizes.values() if isinstance(size, int)), answer.get("usedDatabaseSize")
+        mine = sizes.get(index_uid)
+        return int(used * mine / whole) if isinstance(used, int) and isinstance(mine, int) and whole else None
 
     async def update_settings(self, index_uid: str, settings: Mapping[str, Any]) -> None:
         """Change these and leave the others; returns once the task has succeeded. Raises SinkRejected or SinkDenied for settings

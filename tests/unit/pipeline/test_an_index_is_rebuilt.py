@@ -245,9 +245,8 @@ async def test_both_are_equal_to_the_table_whatever_happens_meanwhile(world: Wor
     finally:
         stop.set()
         await writing
-        delivering.cancel()
         world.double.faults.clear()
-    await asyncio.gather(delivering, return_exceptions=True)
+    await delivering
     await settled(world, worker)
     await world.double.wait_idle()
     assert world.documents("things") == rows(world)
