@@ -65,7 +65,10 @@ class Administration:
             # librdkafka sends and answers in threads of its own; nothing here blocks.
             for key, future in request(client).items():
                 try:
-                    answers[key] = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), 2 * ANSWER_S)
+                    answering = asyncio.wrap_future(future)
+                    # Of an answer that comes after its caller has gone, asyncio would complain on stderr.
+                    answering.add_done_callback(_heard)
+                    answers[key] = await asyncio.wait_for(asyncio.shield(answering), 2 * ANSWER_S)
                 except KafkaException as error:
                     if error.args[0].code() not in leaving_out:
                         raise
@@ -80,3 +83,8 @@ class Administration:
             ) from error
         self._faults.succeeded()
         return answers
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

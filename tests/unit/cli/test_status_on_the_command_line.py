@@ -1,0 +1,72 @@
+"""`sync-worker status` and `reconcile` on the command line: text, JSON, exit statuses, with every part down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import fastjsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from sync_worker.cli.app import app
+from sync_worker.operations.status import judge
+from sync_worker.operations.status.report import StatusReport
+from sync_worker.wiring import status as wired
+
+from ..operations.test_status_tells_what_is_known import World
+from .test_failed_work_on_the_command_line import Desk
+
+SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def run(desk: Desk, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--config", str(desk.config)])
+
+
+def shows(monkeypatch: pytest.MonkeyPatch, report: StatusReport) -> None:
+    async def answer(*_: object, **__: object) -> StatusReport:
+        return report
+
+    monkeypatch.setattr(wired, "status", answer)
+
+
+def test_everything_down_is_a_report_and_not_a_traceback(desk: Desk) -> None:
+    """Nothing listens at any address of this configuration. The state database is a file, and answers."""
+    done = run(desk, "status", "--json", "--timeout", "2")
+    report = json.loads(done.stdout)
+    fastjsonschema.compile(json.loads((SCHEMAS / "status.schema.json").read_text()))(report)
+    assert {part["part"] for part in report["unreachable"]} >= {"Kafka", "Kafka Connect", "Meilisearch", "PostgreSQL"}
+    assert done.exit_code == 3, "that no worker runs is known"
+
+
+def test_exit_statuses_tell_wrong_from_unknown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """0 fine, 1 only unanswered, 3 wrong."""
+    shows(monkeypatch, World().look())
+    assert run(desk, "status").exit_code == 0
+    shows(monkeypatch, World(faults={"connect": None}).look())
+    silent = run(desk, "status")
+    assert (silent.exit_code, "UNREACHABLE Kafka Connect" in silent.stdout) == (1, True)
+    shows(monkeypatch, World(connector=None).look())
+    wrong = run(desk, "status")
+    assert (wrong.exit_code, "do: sync-worker connector apply" in wrong.stdout) == (3, True)
+
+
+def test_an_index_that_is_not_declared_is_a_usage_error(desk: Desk) -> None:
+    for verb in (["status"], ["contract"], ["settings", "diff"], ["reconcile"]):
+        done = run(desk, *verb, "nothing")
+        assert done.exit_code != 0
+        assert "no such index is declared" in str(done.exception)
+
+
+def test_limits_are_part_of_the_judgement() -> None:
+    """The same lag is fine for one and wrong for another."""
+    (index,) = World().look().indexes
+    behind = type(index)(**{**{name: getattr(index, name) for name in index.__slots__}, "lag_s": 10.0, "lag_messages": 1})
+    assert not list(judge.index_problems(behind, "id", judge.Limits(60, 30)))
+    assert [problem.kind for problem in judge.index_problems(behind, "id", judge.Limits(5, 30))] == ["lag"]
