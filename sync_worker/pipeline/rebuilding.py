@@ -185,7 +185,7 @@ class Rebuilding:
             return
         if not await self._open(known, lane):
             return
-        lane.takes_rows = not wanted.rows_to_target
+        self._route_rows()
         if wanted.still and known.still is None:
             await self._stand_still(known)
             return
@@ -260,6 +260,17 @@ class Rebuilding:
         either = (rebuild.old_created_at, rebuild.new_created_at)
         return created_at in (either if rebuild.phase is Phase.SWAPPING else (rebuild.other_created_at,))
 
+    def _route_rows(self) -> None:
+        """Rows of an incremental snapshot bear nobody's name: while a rebuild is filled, those of its table are its own."""
+        lanes = self._site.lanes
+        filled = {
+            known.rebuild.target_lane: lanes[known.rebuild.target_lane].index.topic
+            for known in self._site.known.values()
+            if asked(known.rebuild).rows_to_target and known.rebuild.target_lane in lanes
+        }
+        for name, lane in lanes.items():
+            lane.takes_rows = name in filled or lane.index.topic not in filled.values()
+
     def _require_leave(self) -> None:
         """Raises StateUnavailable where others may go on without this worker, so that a swap would part a pair of writes."""
         if self._clock.monotonic() - self._read_at > LEASE_S:
@@ -310,8 +321,8 @@ class Rebuilding:
             del site.journals[name]
             site.quarantine.forget_index(name)
             lane.close()
+            self._route_rows()
             if (live := site.lanes.get(known.rebuild.index)) is not None:
-                live.takes_rows = True
                 live.writer.require_leave = lambda: None
             for partition in site.of_topic(topic):
                 partition.touched = True

@@ -252,3 +252,19 @@ async def test_both_are_equal_to_the_table_whatever_happens_meanwhile(world: Wor
     assert world.documents("things") == rows(world)
     assert world.documents(TARGET) == rows(world)
     assert [finding.kind for finding in await world.state.findings()] == []
+
+
+async def test_rows_of_one_indexs_fill_are_not_written_to_the_tables_other_indexes(world: World, steps: Steps) -> None:
+    """They have them already, and each chunk would cost them a batch."""
+    world.declare()
+    world.declare("others")
+    worker = await world.start()
+    await steps.dual("w1")
+    await steps.ask(Phase.FILLING, "w1")
+    world.snapshot_row({"id": 1, "name": "x", "n": 1})
+    world.change("c", 2, name="x", n=2)
+    await settled(world, worker)
+    assert set(world.documents(TARGET)) == {"1", "2"}
+    assert set(world.documents("others")) == {"2"}
+    await steps.filled()
+    await world.until(lambda: all(lane.takes_rows for lane in worker.pipeline._lanes.values()), "rows go to all again")
