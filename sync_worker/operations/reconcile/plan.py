@@ -35,7 +35,7 @@ class Read:
 
 
 _CONNECTOR_APPLY = frozenset({"connector-missing", "slot-missing", "publication-narrowed", "connector-loses"})
-_SETTLED_ELSEWHERE = frozenset({"failed-work", "settings", "primary-key", "index-missing"})
+_SETTLED_ELSEWHERE = frozenset({"connector-down", "failed-work", "settings", "primary-key", "index-missing"})
 
 
 def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
@@ -45,7 +45,7 @@ def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
     symptoms += _contract_symptoms(read)
     symptoms += [Symptom(kind, one.index, _counted(one)) for kind, one in _diverged(read)]
     ordered = [
-        *_chain(read.status.problems),
+        *_chain(read.status),
         *(actions.resume(index, why) for index, why in _paused(read).items()),
         *_indexes(read),
         *_failed(read.failed),
@@ -63,21 +63,26 @@ def _paused(read: Read) -> Mapping[str, str]:
     return {name: held.get(name, "the index is paused: nothing is written to it until it is resumed") for name in paused}
 
 
-def _chain(problems: Sequence[Problem]) -> Iterator[Action]:
-    for problem in problems:
+def _chain(status: StatusReport) -> Iterator[Action]:
+    findings = {(finding.kind, finding.subject) for finding in status.findings}
+    yield from _connector([problem for problem in status.problems if problem.kind == "connector-down"])
+    for problem in status.problems:
         why = f"{problem.kind}: {problem.what}"
         if problem.kind in _CONNECTOR_APPLY:
             yield actions.apply_connector(why)
-        elif problem.kind == "connector-down":
-            # A stopped or paused connector is somebody's: restarting it would not even start it.
-            if problem.remedy.endswith("restart"):
-                yield actions.restart_connector(why)
-            else:
-                yield actions.look_into(problem.subject, problem.remedy, why)
         elif problem.kind == "no-worker":
             yield actions.run_worker(why)
-        elif problem.kind not in _SETTLED_ELSEWHERE and rule_of(problem.kind) is None:
+        elif problem.kind not in _SETTLED_ELSEWHERE and (problem.kind, problem.subject) not in findings:
             yield actions.look_into(problem.subject, problem.remedy, why)
+
+
+def _connector(down: Sequence[Problem]) -> Iterator[Action]:
+    """The watch and Connect may both say so. A connector that somebody stopped or paused is not started by a restart."""
+    failed = next((problem for problem in down if problem.remedy.endswith("restart")), None)
+    if failed is not None:
+        yield actions.restart_connector(f"{failed.kind}: {failed.what}")
+    elif down:
+        yield actions.look_into(down[0].subject, down[0].remedy, f"{down[0].kind}: {down[0].what}")
 
 
 def _indexes(read: Read) -> Iterator[Action]:

@@ -66,6 +66,18 @@ def test_causes_come_before_what_they_cause() -> None:
     assert {"connector-down", "paused", "changes-lost"} <= {symptom.kind for symptom in report.findings}
 
 
+def test_what_no_command_mends_is_still_named() -> None:
+    """A slot about to be lost, before the watch has made a finding of it; and the watch's word on a connector, only once."""
+    world = World(slot=replace(World().slot, wal_status="unreserved"))
+    assert commands(reconciled(Read(world.look(), None, None, ()), None)) == ["sync-worker doctor"]
+    world = World(connector=ConnectorState("RUNNING", "w", "", (TaskState(0, "FAILED", "w", "boom"),)))
+    down = found(FindingKind.CONNECTOR_DOWN, "c", "RUNNING, but nobody reads the slot", now=NOW)
+    world.state = replace(world.state, findings=[down])
+    assert commands(reconciled(Read(world.look(), None, None, ()), None)) == ["sync-worker connector restart"]
+    world.connector = RUNNING
+    assert commands(reconciled(Read(world.look(), None, None, ()), None)) == ["sync-worker connector status"]
+
+
 def counted(rows: int, documents: int) -> DriftReport:
     one = IndexDrift(
         "things", "things", Depth.COUNTS, rows == documents, True, rows, documents, {}, 0, 0, Ghosts.NONE, (), 0, NOW, 0.1, ()
