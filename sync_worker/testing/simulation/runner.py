@@ -19,6 +19,7 @@ from sync_worker.testing.simulation.sabotage import SABOTAGES, without
 from sync_worker.testing.simulation.world import Focus, World, scenario
 
 _PIECE = 50
+_COLLECT_EVERY = 25
 
 
 @dataclass
@@ -48,14 +49,21 @@ def one(token: str, focus: Focus = Focus()) -> tuple[engine.Outcome, World]:  # 
     return outcome, worlds[0]
 
 
+def collect_seldom() -> None:
+    """A run leaves cycles, and looking for them while it goes on, or among all that was imported, takes a quarter of its time."""
+    hush()
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+
+
 def piece(first: int, count: int) -> Report:
     """Runs of the seeds `first` to `first + count - 1`."""
-    hush()
-    gc.disable()  # a run leaves cycles, and looking for them while it goes on takes a quarter of its time
+    collect_seldom()
     report = Report()
     for seed in range(first, first + count):
         outcome, world = one(engine.token_of(seed))
-        if seed % 10 == 0:
+        if seed % _COLLECT_EVERY == 0:
             gc.collect()
         report.runs += 1
         report.steps += outcome.steps
