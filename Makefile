@@ -49,7 +49,7 @@ demo: $(INSTALLED) ## Show the whole chain at work (ROWS=all for all 234,908 cit
 
 test: $(INSTALLED) ## Run all tests: unit tests on every Python here, then everything that needs the stack
 	@status=0; $(BIN)/python .ci/unit.py || status=1; \
-	  $(BIN)/pytest tests --ignore=tests/unit --durations=30 || status=1; exit $$status
+	  $(BIN)/pytest tests --ignore=tests/unit -n auto --dist loadfile --no-loadscope-reorder --durations=30 || status=1; exit $$status
 
 unit: $(INSTALLED) ## Run the unit tests; they need nothing and take about a minute
 	@$(BIN)/pytest -q tests/unit

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -17,12 +18,20 @@ from psycopg import sql
 from sync_worker.testing.stack import Stack, default_home, owned_home, up, what_was_real
 
 REAL = pytest.StashKey[str]()
+PROCESSES = 2
+"""How many share the files of `pytest -n auto`, each with a stack of its own (2.5 GiB): most of the time is waiting."""
 REUSE_VARIABLE = "SYNC_WORKER_TEST_STACK"
 LONG_VARIABLE = "SYNC_WORKER_LONG"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"long: takes minutes and repeats what a shorter test shows; {LONG_VARIABLE}=1 runs it")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Who kills the parts of a stack must be alone with it: a stack that is shared has one process."""
+    return 0 if os.environ.get(REUSE_VARIABLE) == "reuse" else PROCESSES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -132,11 +141,26 @@ def fresh_index_prefix(meilisearch_stack: Stack, fresh_name: Callable[[str], str
                 client.delete(f"/indexes/{index['uid']}").raise_for_status()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes tells the first what it had, who prints it."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["real"] = session.config.stash.get(REAL, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The first process keeps what each of the others had; once where all had the same."""
+    known = node.config.stash.get(REAL, "").splitlines()
+    if (line := getattr(node, "workeroutput", {}).get("real")) and line not in known:
+        node.config.stash[REAL] = "\n".join([*known, line])
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> Iterator[None]:
     """The very last line of a run says what of it was real."""
     yield
-    if line := config.stash.get(REAL, None):
+    if (line := config.stash.get(REAL, None)) and not hasattr(config, "workeroutput"):
         print(line)
 
 

@@ -97,8 +97,10 @@ def owned_home(root: Path, name: str) -> Iterator[Path]:
     remove_orphans(root)
     home = root / f"{name}-{os.getpid()}"
     home.mkdir()
-    with (home / "owner").open("w") as owner:
+    # Locked before it bears the name by which others look for orphans: two owners may begin at once.
+    with (home / "owner.part").open("w") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
+        (home / "owner.part").rename(home / "owner")
         try:
             yield home
         finally:
