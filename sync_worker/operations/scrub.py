@@ -17,7 +17,7 @@ from sync_worker.drift.model import Candidate, Key, Kind
 from sync_worker.errors import SyncWorkerError
 from sync_worker.failure.findings import FindingKind, Proof, found
 from sync_worker.operations.drift.documents import Place, next_ids
-from sync_worker.operations.drift.looks import Seen, Settled, look_at_rows, settle
+from sync_worker.operations.drift.looks import Seen, Settled, look_at_rows, rows_of, settle
 from sync_worker.operations.drift.parts import BarrierPort, Compared
 from sync_worker.operations.findings import clear_proven
 from sync_worker.ports import Clock, Comparison, Depth, State, Telemetry
@@ -159,11 +159,9 @@ class Scrub:
         """Only whether each has a row: what is in it was compared with the row."""
         known = set(turn.place.tail)
         ids = [document_id for document_id in await next_ids(target, turn.place, page=self._size) if document_id not in known]
-        keys = [await target.rows.key_of(document_id) for document_id in ids]
-        rows = iter(await target.rows.now([key for key in keys if key is not None]))
-        strays = [
-            Candidate(document_id, key) for document_id, key in zip(ids, keys, strict=True) if key is None or next(rows) is None
-        ]
+        candidates = [Candidate(document_id, await target.rows.key_of(document_id)) for document_id in ids]
+        rows = await rows_of(target, candidates)
+        strays = [candidate for candidate, row in zip(candidates, rows, strict=True) if row is None]
         turn.add(await self._settled(target, strays))
         turn.documents += len(ids)
         return len(ids)

@@ -134,7 +134,9 @@ class Rewriting:
             return Entry(None, one.place, offset, source_ms, Operation.DELETE)
         change = Change(Operation.READ, lane.index.table, one.key, row, None, (), source_ms, None)
         action = lane.index.projector.project(change)
-        return Entry(action.line if isinstance(action, Write) else None, one.place, offset, source_ms, Operation.READ)
+        # A row that only equals the key by its type's own rules (a text without regard to case) has a document of its own.
+        ours = isinstance(action, Write) and action.document_id == one.document_id
+        return Entry(action.line if isinstance(action, Write) and ours else None, one.place, offset, source_ms, Operation.READ)
 
     async def _forget_applied(self) -> None:
         done = []

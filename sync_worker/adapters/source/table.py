@@ -17,8 +17,11 @@ from sync_worker.adapters.source.postgres import decodable, quoted, value_of
 from sync_worker.adapters.source.session import connect
 from sync_worker.adapters.source.values import Decoder
 from sync_worker.document.ids import decode as decode_id
+from sync_worker.document.ids import encode as encode_id
 from sync_worker.drift.model import Key, SourceRow
-from sync_worker.errors import ConfigurationError, DecodeError
+from sync_worker.errors import ConfigurationError, RecordError
+
+_INTEGERS = frozenset({"int2", "int4", "int8", "oid"})
 
 PAGE = 2000
 _LONGEST_S = 3600.0
@@ -126,11 +129,14 @@ class PostgresTable:
             _, shape = await self._open()
         try:
             texts = decode_id(document_id, len(shape.key))
-            decoders = {column.name: decode for column, decode in shape.read}
-            key = {column.name: decoders[column.name](text) for column, text in zip(shape.key, texts, strict=True)}
+            values = [int(text) if column.type.name in _INTEGERS else text for column, text in zip(shape.key, texts, strict=True)]
+            # `007` reads as 7, and is not the id of row 7.
+            if encode_id(values) != document_id:
+                return None
+            key = {column.name: value for column, value in zip(shape.key, values, strict=True)}
             for column in shape.key:
                 key_text(key[column.name], column.name, column.type)
-        except (ValueError, DecodeError):
+        except (ValueError, RecordError):
             return None
         # A text that the key's type does not take would fail the rows beside it as well.
         return key if await self._readable(shape, key) else None

@@ -98,13 +98,13 @@ async def settle(
     for _ in range(_MOST_ROUNDS):
         if not left:
             break
-        before = await _rows(target, left)
+        before = await rows_of(target, left)
         await barrier.require([target.index], strict=True, timeout_s=timeout_s)
         held: dict[str, Document | Unreadable] = {}
         for start in range(0, len(left), _CHUNK):
             ids = [candidate.document_id for candidate in left[start : start + _CHUNK]]
             held.update(await target.documents.fetch(target.uid, target.id_field, ids, vectors=target.vectors))
-        after = await _rows(target, left)
+        after = await rows_of(target, left)
         open_ones = []
         for candidate, old, new in zip(left, before, after, strict=True):
             expected = None if new is None else expected_of(target.projector, new)
@@ -129,12 +129,16 @@ async def settle(
     return Settled(tuple(confirmed), len(left))
 
 
-async def _rows(target: Compared, candidates: Sequence[Candidate]) -> list[SourceRow | None]:
+async def rows_of(target: Compared, candidates: Sequence[Candidate]) -> list[SourceRow | None]:
+    """The rows that bear these ids now. One that only equals a key by its type's own rules (a date written otherwise, a text
+    without regard to case) has an id of its own, and is none of these."""
     found: list[SourceRow | None] = []
     for start in range(0, len(candidates), _CHUNK):
         part = candidates[start : start + _CHUNK]
         rows = iter(await target.rows.now([candidate.key for candidate in part if candidate.key is not None]))
-        found += [None if candidate.key is None else next(rows) for candidate in part]
+        for candidate in part:
+            row = None if candidate.key is None else next(rows)
+            found.append(row if row is not None and target.projector.document_id(row.key) == candidate.document_id else None)
     return found
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sync_worker.drift.expected import Unreadable, compared, expected_of
-from sync_worker.drift.model import Kind
+from sync_worker.drift.model import Candidate, Kind
 from sync_worker.operations.drift.comparing import DriftParts, open_failures
+from sync_worker.operations.drift.looks import rows_of
 from sync_worker.operations.drift.parts import Compared
 from sync_worker.operations.report import report
 
@@ -41,7 +42,7 @@ class DriftShow:
 async def show(parts: DriftParts, target: Compared, document_id: str) -> DriftShow:
     """Raises SourceUnavailable, SinkUnavailable, SinkDenied, StateUnavailable, ConfigurationError."""
     key = await target.rows.key_of(document_id)
-    row = None if key is None else (await target.rows.now([key]))[0]
+    [row] = await rows_of(target, [Candidate(document_id, key)])
     held = await target.documents.fetch(target.uid, target.id_field, [document_id], vectors=target.vectors)
     indexed = held.get(document_id)
     expected = None if row is None else expected_of(target.projector, row)

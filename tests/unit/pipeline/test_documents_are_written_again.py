@@ -76,6 +76,16 @@ async def test_a_row_that_came_back_before_the_prune_is_written(world: World) ->
     assert not any(task.type == "documentDeletion" for task in world.tasks())
 
 
+async def test_a_row_of_another_id_is_not_written_under_this_one(world: World) -> None:
+    """The database may find a row whose key is only equal by its type's rules: its document is another one, this is a ghost."""
+    await world.start()
+    world.source.tables[TABLE][(7,)] = {"id": 7, "name": None, "n": 7}
+    await planted(world, 70)
+    await world.state.ask_for_rewrites([asked(7, document_id="70")])
+    await done(world)
+    assert world.documents() == {}
+
+
 async def test_what_is_on_its_way_goes_first(world: World) -> None:
     """While a change of the document is unsettled nobody knows what the index will hold."""
     worker = await world.start()
