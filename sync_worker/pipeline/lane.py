@@ -253,10 +253,15 @@ class Lane:
         def made(kind: PartKind, document_ids: list[str]) -> Part:
             return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges))
 
+        deleted = batch.deletes()
         # A batch's size counts more than its lines, so one that is within the limit is one payload, as nearly all are.
-        groups = [batch.writes()] if 0 < batch.size <= self._max_payload else split_lines(batch.writes(), self._max_payload)
-        writes = [made(PartKind.WRITE, [document_id for document_id, _ in group]) for group in groups if group]
-        return writes + [made(PartKind.DELETE, group) for group in split_ids(batch.deletes(), self._max_payload)]
+        if 0 < batch.size <= self._max_payload:
+            gone = set(deleted)
+            groups = [[key for key in batch.entries if key not in gone] if gone else list(batch.entries)]
+        else:
+            groups = [[document_id for document_id, _ in group] for group in split_lines(batch.writes(), self._max_payload)]
+        writes = [made(PartKind.WRITE, group) for group in groups if group]
+        return writes + [made(PartKind.DELETE, group) for group in split_ids(deleted, self._max_payload)]
 
     async def _send(self, flush: Flush) -> None:
         if flush.batch.clear is not None:
@@ -276,7 +281,8 @@ class Lane:
         pending = deque(parts)
         while pending:
             part = pending[0]
-            part.document_ids = [document_id for document_id in part.document_ids if document_id in entries]
+            if not all(map(entries.__contains__, part.document_ids)):
+                part.document_ids = [document_id for document_id in part.document_ids if document_id in entries]
             if not part.document_ids and part.uid is None and not part.settled.done():
                 part.skip()
             else:

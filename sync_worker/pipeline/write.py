@@ -85,7 +85,10 @@ class Writer:
             return await sink.clear(uid, metadata=metadata)
         if part.kind is PartKind.DELETE:
             return await sink.delete(uid, part.document_ids, metadata=metadata)
-        payload = b"\n".join([entries[document_id].line or b"" for document_id in part.document_ids])
+        # Nearly always the part is the whole flush, and then nothing has to be looked up.
+        whole = len(part.document_ids) == len(entries)
+        chosen = entries.values() if whole else map(entries.__getitem__, part.document_ids)
+        payload = b"\n".join([entry.line or b"" for entry in chosen])
         return await sink.write(uid, payload, metadata=metadata)
 
     def _forget(self, part: Part) -> None:
