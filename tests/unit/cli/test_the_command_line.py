@@ -239,7 +239,7 @@ def test_check_gives_machines_a_document_also_when_nothing_answers_in_time(tmp_p
             """,
             encoding="utf-8",
         )
-        command = [sys.executable, "-m", "sync_worker", "check", "--json", "--timeout", "1", "--config", str(config)]
+        command = [sys.executable, "-m", "sync_worker", "check", "--json", "--timeout", "4", "--config", str(config)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     report = json.loads(done.stdout)
     unanswered = {one["area"] for one in report["checks"] if not one["answered"]}
