@@ -281,6 +281,29 @@ RULES: dict[FindingKind, Rule] = {
 }
 
 
+_LOSSES = frozenset(
+    kind.value
+    for kind in (
+        FindingKind.CHANGES_LOST,
+        FindingKind.DELETES_UNPROVEN,
+        FindingKind.ROWS_CHANGED_UNSEEN,
+        FindingKind.REPLICA_IDENTITY_CHANGED,
+        FindingKind.LATE_WRITE_NOT_UNDONE,
+    )
+)
+
+KEPT_WORDS = 4000
+"""Characters of what was told of one loss that stay before the newest words: one that repeats for a year is still one row."""
+
+
+def keeps_words(kind: str) -> bool:
+    """Whether each sighting of an open finding is a loss of its own: what was told first stays beside what is told next.
+
+    What the watch compares with is recorded once it is told, so that the next look tells only what is still to be seen.
+    """
+    return kind in _LOSSES
+
+
 def found(kind: FindingKind, subject: str, evidence: str, *, now: float, **words: object) -> Finding:
     """A finding as it is stored.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sync_worker.change.model import TopicPartition
+from sync_worker.failure.findings import KEPT_WORDS, keeps_words
 from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
 from sync_worker.failure.text import cut
 from sync_worker.ports import AskedRetry, Bookmark, Comparison, Depth, IndexRecord, MovedRow, Pause, Rewrite
@@ -297,7 +298,15 @@ class MemoryState:
         for number, known in enumerate(self.found):
             if known.cleared_by is None and (known.kind, known.subject) == (finding.kind, finding.subject):
                 blocking = known.blocking or finding.blocking
-                self.found[number] = replace(finding, blocking=blocking, first_seen=known.first_seen, cleared_by=None)
+                words = _added if keeps_words(finding.kind) else _newest
+                self.found[number] = replace(
+                    finding,
+                    evidence=words(known.evidence, finding.evidence),
+                    doubt=words(known.doubt, finding.doubt),
+                    blocking=blocking,
+                    first_seen=known.first_seen,
+                    cleared_by=None,
+                )
                 return
         self.found.append(replace(finding, cleared_by=None))
 
@@ -346,3 +355,11 @@ def _document(row: FailedRow) -> tuple[str, TopicPartition, str | int]:
     """Rows without a document id are of no document, so of no two the same."""
     failure = row.failure
     return failure.index, failure.partition, row.id if failure.document_id is None else failure.document_id
+
+
+def _newest(_known: str, told: str) -> str:
+    return told
+
+
+def _added(known: str, told: str) -> str:
+    return known if told in known else f"{known[:KEPT_WORDS]}. {told}"

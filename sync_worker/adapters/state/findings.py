@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, case, func, or_, select, update
 
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.schema import findings
+from sync_worker.failure.findings import KEPT_WORDS, keeps_words
 from sync_worker.failure.model import Finding
 
 _row = findings.c
@@ -18,18 +19,19 @@ class FindingsTable(Connections):
     """At most one open finding of one kind about one subject."""
 
     async def add_finding(self, finding: Finding) -> None:
-        """Insert, or renew the open one with the same kind and subject: its words and `last_seen`.
+        """Insert, or renew the open one with the same kind and subject: its words and `last_seen`; of a loss, words are added.
 
         A finding that blocks goes on blocking until it is cleared, whatever is noticed after it.
         """
         statement = self._insert(findings)
         told = statement.excluded
+        words = _added if keeps_words(finding.kind) else _newest
         statement = statement.on_conflict_do_update(
             index_elements=["kind", "subject"],
             index_where=_row.cleared_at.is_(None),
             set_={
-                "evidence": told.evidence,
-                "doubt": told.doubt,
+                "evidence": words(_row.evidence, told.evidence),
+                "doubt": words(_row.doubt, told.doubt),
                 "remedy": told.remedy,
                 "blocking": or_(_row.blocking, told.blocking),
                 "last_seen": told.last_seen,
@@ -71,3 +73,12 @@ class FindingsTable(Connections):
         )
         async with self._writing() as connection:
             return (await connection.execute(statement)).rowcount > 0
+
+
+def _newest(_known: ColumnElement[str], told: ColumnElement[str]) -> ColumnElement[str]:
+    return told
+
+
+def _added(known: ColumnElement[str], told: ColumnElement[str]) -> ColumnElement[str]:
+    there = func.replace(known, told, "") != known
+    return case((there, known), else_=func.substr(known, 1, KEPT_WORDS).concat(". ").concat(told))

@@ -49,7 +49,7 @@ TOLD = [
     pytest.param("rows-changed-unseen", "detached", "detached_old left", "backfill detached", id="a partition is detached"),
     pytest.param("key-changed", "rekeyed", "is (id, k)", "findings clear key-changed rekeyed", id="the primary key changes"),
     pytest.param("changes-lost", "unpublished", "does not send", "backfill unpublished", id="a table leaves the publication"),
-    pytest.param("changes-lost", "remade", "public.remade", "backfill remade", id="a table is dropped and made anew"),
+    pytest.param("changes-lost", "remade", "is another table (oid", "backfill remade", id="a table is dropped and made anew"),
 ]
 
 

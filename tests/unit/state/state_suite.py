@@ -273,6 +273,25 @@ class StateSuite:
         await state.add_finding(finding(first_seen=9.5, last_seen=9.5, evidence="task 8 is unknown", blocking=False))
         assert await state.findings() == [finding(last_seen=9.5, evidence="task 8 is unknown")]
 
+    async def test_what_is_told_of_a_loss_stays_beside_what_is_told_next(self, state: StateDatabase) -> None:
+        """The next look no longer sees that a table was replaced: its words are evidence of a loss, and not to be overwritten."""
+        remade = finding(kind="changes-lost", evidence="cities is another table (oid 7 was, 8 is)")
+        unsent = replace(remade, evidence="the publication does not send cities", doubt="more", last_seen=9.5)
+        for told in (remade, unsent, remade, unsent):
+            await state.add_finding(told)
+        [kept] = await state.findings()
+        assert kept.evidence == f"{remade.evidence}. {unsent.evidence}"
+        assert (kept.doubt, kept.last_seen) == (f"{remade.doubt}. more", 9.5)
+
+    async def test_a_loss_that_repeats_for_ever_is_one_short_row(self, state: StateDatabase) -> None:
+        """The first words and the newest are kept."""
+        for number in range(300):
+            await state.add_finding(finding(kind="changes-lost", evidence=f"loss number {number} of many"))
+        [kept] = await state.findings()
+        assert kept.evidence.startswith("loss number 0 of many. loss number 1 of many")
+        assert kept.evidence.endswith(". loss number 299 of many")
+        assert len(kept.evidence) < 4100
+
     async def test_evidence_may_quote_anything(self, state: StateDatabase) -> None:
         """A finding that no database takes would be a hold without a reason on display."""
         await state.add_finding(finding(evidence="key \x00 \ud800"))
