@@ -25,7 +25,7 @@ def drift(
     counts: Annotated[bool, typer.Option("--counts", help="Only how many there are on both sides.")] = False,
     ids: Annotated[bool, typer.Option("--ids", help="Which rows have no document, and which documents no row.")] = False,
     content: Annotated[bool, typer.Option("--content", help="Also what is in them, field by field. The default.")] = False,
-    sample: Annotated[int, typer.Option("--sample", min=1, help="Only so many rows and documents, at random.")] = 0,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Only so many rows and documents, at random; 0: all.")] = 0,
     where: Annotated[
         str | None,
         typer.Option("--where", help="Only rows of which this SQL condition is true. A document without a row is in no slice."),
