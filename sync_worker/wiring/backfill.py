@@ -144,6 +144,7 @@ async def backfill(
     declared = _declared(config, index)
     condition = _condition(where)
     async with _opened(config) as (state, stack):
+        await requesting.require_no_filling(state, fed_by(declared.table, watched(config).indexes))
         compared = build_compared(config, stack)[index]
         table = SourceTable(compared)
         if condition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,8 @@ from sync_worker.operations.backfill.report import (
 from sync_worker.operations.drift import Compared, DriftItem, DriftParts, repair
 from sync_worker.operations.workers import require_worker
 from sync_worker.ports import Clock, Log
+from sync_worker.rebuild.model import Rebuild
+from sync_worker.rebuild.steps import asked as asked_of
 
 _LOOK_S = 0.25
 
@@ -31,6 +33,12 @@ class Table(Protocol):
     """The table's rows, to try a condition on. Raises SourceUnavailable, ConfigurationError."""
 
     async def count(self, where: str) -> int: ...
+
+
+class Rebuilds(Protocol):
+    async def rebuilds(self) -> Mapping[str, Rebuild]:
+        """Index → the rebuild that runs. Raises StateUnavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,16 @@ async def request(state: BackfillBooks, table: Table, asked: Asked, clock: Clock
             )
         told["joined"] = running.id
         return running, True
+
+
+async def require_no_filling(state: Rebuilds, fed: Collection[str]) -> None:
+    """Raises SyncWorkerError while the target of a rebuild is filled: the table's rows would go there, and not to `INDEX`."""
+    for name, rebuild in (await state.rebuilds()).items():
+        if name in fed and asked_of(rebuild).rows_to_target:
+            raise SyncWorkerError(
+                f"{name} is being rebuilt, and the rows of its table go to the new index alone",
+                remedy=f"wait until it is filled: sync-worker reindex {name} --status",
+            )
 
 
 async def _seen_since(state: BackfillBooks, running: Backfill) -> str:

@@ -9,8 +9,9 @@ import pytest
 from sync_worker.backfill.model import Stage, Wish
 from sync_worker.errors import ConfigurationError, LogUnavailable, SyncWorkerError
 from sync_worker.failure.findings import FindingKind, found
-from sync_worker.operations.backfill.request import wish
+from sync_worker.operations.backfill.request import require_no_filling, wish
 from sync_worker.operations.backfill.scanning import ASK_AGAIN_S, STANDS_STILL_S
+from sync_worker.rebuild.model import Phase, Rebuild
 from sync_worker.watch.fill import FillProof
 
 from .site import NOTICES, PLACE, TOPIC, World
@@ -344,3 +345,20 @@ async def test_notices_that_were_there_before_are_not_its_own(world: World) -> N
         await steward.round()
     assert (await world.now()).stage is Stage.SCANNING
     assert NOTICES in world.log.ids
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+async def test_an_operators_rows_do_not_go_astray_into_a_rebuilds_target(phase: Phase) -> None:
+    """While a rebuild is filled, the rows of its table go to its target alone; before and after they go to both or to one."""
+    rebuild = Rebuild(1, "things", "things", "things-new", phase, 1, "", "", False, 0.0, 0.0, "somebody", {})
+
+    class Running:
+        async def rebuilds(self) -> dict[str, Rebuild]:
+            return {"things": rebuild}
+
+    if phase is Phase.FILLING:
+        with pytest.raises(SyncWorkerError, match="is being rebuilt"):
+            await require_no_filling(Running(), ["things", "others"])
+    else:
+        await require_no_filling(Running(), ["things", "others"])
+    await require_no_filling(Running(), ["others"])
