@@ -38,6 +38,7 @@ GaugeName = Literal[
     "findings",
     "documents_of_older_declaration",
     "last_comparison_timestamp_seconds",
+    "rebuild_phase",
 ]
 HistogramName = Literal[
     "flush_documents",
@@ -132,6 +133,13 @@ METRICS: Mapping[MetricName, Metric] = {
         Kind.GAUGE, "seconds", "Age of the oldest change not acknowledged yet, by its commit time.", ("topic", "partition")
     ),
     "open_failures": Metric(Kind.GAUGE, "failures", "Failures open now, of the partitions that this worker owns.", ("index",)),
+    "rebuild_phase": Metric(
+        Kind.GAUGE,
+        "rebuilds",
+        "1 for the phase that an index's rebuild is in, as this worker read it last, 0 for those it has left. `uid` is queried "
+        "by applications and bears the physical index `live` (`old` or `new`); `target` is the other one's name.",
+        ("index", "uid", "target", "live", "phase"),
+    ),
     "assigned_partitions": Metric(Kind.GAUGE, "partitions", "Partitions that this worker owns."),
     "findings": Metric(Kind.GAUGE, "findings", "Open findings, by kind, as the state database has them.", ("kind",)),
     "documents_of_older_declaration": Metric(

@@ -162,6 +162,7 @@ class Pipeline:
             holds=self._holds,
             patience=self._patience,
             clock=clock,
+            telemetry=telemetry,
         )
         self._worker_name = worker_name
         self._stopping = False
@@ -344,7 +345,7 @@ class Pipeline:
             tail_of(chunk.records[-1]) if chunk.records else None,
         )
         for lane in lanes:
-            if self._put(lane, translation):
+            if self._put(lane, translation, partition.place):
                 lane.buffer.add_span(span)
                 lane.arrived()
         span.release()
@@ -381,11 +382,15 @@ class Pipeline:
         """Read the open findings at once, as it is done every few seconds anyway. Raises StateUnavailable."""
         self.health.learned(await self._state.findings())
 
-    def _put(self, lane: Lane, translation: Translation) -> bool:
+    def _put(self, lane: Lane, translation: Translation, place: TopicPartition) -> bool:
         """Whether there was anything for this lane."""
         name, buffer = lane.index.name, lane.buffer
         steps = _for_lane(lane, translation)
         buffer.put_all(steps)
+        for failure, _ in _failures_of(lane, translation):
+            # A change that lacks columns may fail now and have been applied by an earlier owner: the source's row decides.
+            if failure.document_id is not None and failure.offset < -1:
+                buffer.forget_before(failure.document_id, place, failure.offset)
         for operation, count in Counter([entry.operation for _, entry in steps]).items():
             self._telemetry.count("events", count, index=name, operation=operation.name.lower())
         if translation.snapshot in _SNAPSHOTS and steps:

@@ -21,8 +21,8 @@ from sync_worker.pipeline.scan import Sighting, at_assignment
 from sync_worker.pipeline.settle import lost_memory
 from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, State
 from sync_worker.progress.bookmark import Tail
-from sync_worker.rebuild.model import logical
 from sync_worker.progress.start import objection, replaced_in_place
+from sync_worker.rebuild.model import logical
 
 log = structlog.get_logger(__name__)
 

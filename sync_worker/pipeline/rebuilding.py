@@ -26,7 +26,7 @@ from sync_worker.pipeline.model import Index
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.quarantine import Quarantine
 from sync_worker.pipeline.tasks import Tasks
-from sync_worker.ports import PAUSED, Clock, IndexRecord, State
+from sync_worker.ports import PAUSED, Clock, IndexRecord, State, Telemetry
 from sync_worker.rebuild.model import Phase, Rebuild
 from sync_worker.rebuild.steps import asked, waits_for
 
@@ -98,8 +98,19 @@ class Site:
 class Rebuilding:
     """Keeps this worker's lanes as the recorded rebuilds ask, and confirms it."""
 
-    def __init__(self, site: Site, *, worker_name: str, state: State, holds: Holds, patience: Patience, clock: Clock) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        worker_name: str,
+        state: State,
+        holds: Holds,
+        patience: Patience,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
         self._site = site
+        self._telemetry = telemetry
         self._worker_name = worker_name
         self._state = state
         self._holds = holds
@@ -147,6 +158,18 @@ class Rebuilding:
 
     # Inside
 
+    def _show(self, rebuild: Rebuild, value: int) -> None:
+        live = "new" if rebuild.new_is_live else "old"
+        self._telemetry.gauge(
+            "rebuild_phase",
+            value,
+            index=rebuild.index,
+            uid=rebuild.uid,
+            target=rebuild.target_uid,
+            live=live,
+            phase=rebuild.phase.value,
+        )
+
     def _topic(self, rebuild: Rebuild) -> str | None:
         lane = self._site.lanes.get(rebuild.index)
         return None if lane is None else lane.index.topic
@@ -169,6 +192,8 @@ class Rebuilding:
                 await self._end(rebuild.index)
             known = site.known[rebuild.index] = _Known(rebuild, rebuild.new_is_live)
         before, known.rebuild = known.rebuild, rebuild
+        self._show(before, 0)
+        self._show(rebuild, 1)
         lane = site.lanes.get(rebuild.index)
         wanted = asked(rebuild)
         if lane is None:
@@ -338,6 +363,7 @@ class Rebuilding:
             await self._drop(known, lane)
         self._holds.lift(known.rebuild.target_lane, _GONE)
         self._holds.lift(known.rebuild.target_lane, SinkDenied.__name__)
+        self._show(known.rebuild, 0)
         del self._site.known[index]
 
     # The swap

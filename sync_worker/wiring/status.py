@@ -139,6 +139,7 @@ class State:
                 fills=await state.fills(),
                 pauses=await state.pauses(),
                 comparisons=await state.comparisons(),
+                rebuilds=await state.rebuilds(),
             )
 
 

@@ -94,6 +94,10 @@ def _show(report: StatusReport) -> None:
         kept = _bytes(slot.retained_bytes)
         words = f"{kept} of WAL kept, {slot.wal_status}, {'read' if slot.active else 'not read'}" if slot.exists else "not there"
         print_lines([f"slot       {slot.name}: {words}"])
+    for index in report.indexes:
+        if (rebuild := index.rebuild) is not None:
+            beside = f"{rebuild.phase}; {index.uid} is the {rebuild.live} index, {rebuild.target_uid} beside it"
+            print_lines([f"rebuild    {index.index}: {beside}", f"           waits for {rebuild.waits_for}"])
     for worker in report.workers:
         ready = {True: "ready", False: "not ready", None: "does not answer"}[worker.ready]
         print_lines([f"worker     {worker.worker}: {ready}, {', '.join(worker.partitions) or 'no partitions'}"])

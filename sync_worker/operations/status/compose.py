@@ -18,10 +18,13 @@ from sync_worker.operations.status.report import (
     HoldStatus,
     IndexStatus,
     PartitionStatus,
+    RebuildStatus,
     WorkerStatus,
 )
 from sync_worker.operations.workers import ALIVE_S
 from sync_worker.ports import Depth, WorkerRow
+from sync_worker.rebuild.model import Phase
+from sync_worker.rebuild.steps import waits_for
 from sync_worker.watch.fills import stands
 
 _UNSETTLED = (FailureStatus.OPEN, FailureStatus.RETRYING)
@@ -126,6 +129,7 @@ def index_status(
         fill=_fill(index, sink, answers),
         comparison=_comparison(index, answers),
         paused=None if answers.state is None else index.name in answers.state.pauses,
+        rebuild=_rebuild(index.name, answers),
     )
 
 
@@ -196,3 +200,11 @@ def findings_shown(answers: Answers) -> tuple[FindingStatus, ...]:
         FindingStatus(f.kind, f.subject, f.evidence, f.doubt, f.remedy, f.blocking, f.first_seen, f.last_seen)
         for f in sorted(found, key=lambda f: (not f.blocking, f.kind, f.subject))
     )
+
+
+def _rebuild(index: str, answers: Answers) -> RebuildStatus | None:
+    rebuild = answers.state.rebuilds.get(index) if answers.state is not None else None
+    if rebuild is None:
+        return None
+    live = "unknown" if rebuild.phase is Phase.SWAPPING else "new" if rebuild.new_is_live else "old"
+    return RebuildStatus(rebuild.phase.value, live, rebuild.target_uid, waits_for(rebuild))

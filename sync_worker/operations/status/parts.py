@@ -11,6 +11,7 @@ from sync_worker.failure.model import FailureStatus, Finding, ReasonClass
 from sync_worker.operations.connector import ConnectorState
 from sync_worker.operations.status.report import HoldStatus, SlotStatus
 from sync_worker.ports import Bookmark, Comparison, Pause, Task, WorkerRow
+from sync_worker.rebuild.model import Rebuild
 from sync_worker.watch.fill import Fill
 
 
@@ -54,6 +55,7 @@ class StateSeen:
     fills: Mapping[str, Fill]
     pauses: Mapping[str, Pause]
     comparisons: Sequence[Comparison] = ()
+    rebuilds: Mapping[str, Rebuild] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,22 @@ class ComparisonStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RebuildStatus:
+    """The rebuild of an index that is not over.
+
+    Attributes:
+        live: `old` or `new`: which of the two bears the name that applications query; `unknown` while the swap may be on its way.
+        target_uid: the name of the other one.
+        waits_for: what comes next, and the command for it.
+    """
+
+    phase: str
+    live: str
+    target_uid: str
+    waits_for: str
+
+
+@dataclass(frozen=True, slots=True)
 class IndexStatus:
     """One declared index. None: the part that knows did not answer.
 
@@ -129,6 +145,7 @@ class IndexStatus:
     fill: FillStatus | None
     comparison: ComparisonStatus | None
     paused: bool | None
+    rebuild: RebuildStatus | None
 
 
 @dataclass(frozen=True, slots=True)

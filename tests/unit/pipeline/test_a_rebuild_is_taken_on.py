@@ -157,7 +157,7 @@ def _some(count: int) -> list[Any]:
 
 
 async def test_it_stops_before_the_swap_and_after_it(site: Site) -> None:
-    """Without `--auto-cutover` somebody decides; the fill of the new index is recorded with the swap, and the old one's on the way
+    """Without `--auto-cutover` somebody decides; the new index is recorded as filled with the swap, and the old one on the way
     back."""
     rebuild = await site.reindex().start(Gates(), auto_cutover=False)
     assert (await site.reindex().shown(rebuild)).live == "old"
