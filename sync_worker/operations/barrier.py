@@ -9,14 +9,17 @@ partition, and Connect stores offsets only for what Kafka has confirmed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sync_worker.change.message import BARRIER_PREFIX, Message, shown_lsn
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import ConfigurationError, EnvironmentFault, SyncWorkerError
+from sync_worker.failure.findings import FindingKind
 from sync_worker.failure.model import Finding
 from sync_worker.ports import Clock, Log
 from sync_worker.progress.passed import Behind, Obstacle, Standing, Target, behind
@@ -29,6 +32,7 @@ _CONNECTOR_LOOK_S = 0.02
 _STALLED_S = 1.0
 """After so long without progress it is asked whether anything is left to be read at all."""
 _FAULT_PAUSE_S = 0.2
+_UNSENT = frozenset({FindingKind.PUBLICATION_NARROWED, FindingKind.TABLE_NOT_STREAMED})
 
 
 class Messages(Protocol):
@@ -192,11 +196,12 @@ class Barrier:
         self._silence = silence
 
     async def passed(
-        self, indexes: Collection[str] = (), *, strict: bool = True, timeout_s: float, lsn: int | None = None
+        self, indexes: Collection[str] = (), *, strict: bool = True, timeout_s: float, lsn: int | None = None, doubts: bool = True
     ) -> BarrierReport:
         """Wait until everything that was committed before the call is applied to these indexes (none: to all).
 
         Args:
+            doubts: does not pass while a finding says that one of them lost what was applied, or gets nothing that is committed now.
             lsn: wait only for what was committed at or below it, for instance `pg_current_wal_insert_lsn()` of after the commit.
 
         Raises ConfigurationError for an index that is not declared, or a role that may not write logical messages.
@@ -209,6 +214,8 @@ class Barrier:
         verdict = Verdict.BEHIND
         try:
             verdict = await self._run(wait, chosen, strict, lsn)
+            if verdict is Verdict.PASSED and doubts and (found := await wait.persist(lambda: self._doubts(chosen))):
+                wait.blocking, verdict = found, Verdict.BLOCKED
         except TimeoutError:
             if wait.stage is Stage.MESSAGE:
                 wait.cause = await self._no_message(wait.cause, lsn)
@@ -230,8 +237,8 @@ class Barrier:
         )
 
     async def require(self, indexes: Collection[str] = (), *, strict: bool = True, timeout_s: float) -> BarrierReport:
-        """As `passed`, and raises BarrierNotPassed unless it did."""
-        report = await self.passed(indexes, strict=strict, timeout_s=timeout_s)
+        """As `passed`, and raises BarrierNotPassed unless it did. Doubts are passed by: whoever mends what is lost needs it."""
+        report = await self.passed(indexes, strict=strict, timeout_s=timeout_s, doubts=False)
         if not report.passed:
             raise BarrierNotPassed(report)
         return report
@@ -242,32 +249,61 @@ class Barrier:
         if strict:
             wait.stage = Stage.CONNECTOR
             await self._confirmed(wait, message)
+        topics = {self._topics[name] for name in indexes}
         # Only now: an older record that was repeated has its place before these ends.
-        targets = await wait.persist(lambda: self._targets({self._topics[name] for name in indexes}))
+        targets = await wait.persist(lambda: self._targets(topics))
         wait.stage = Stage.APPLIED
+        wait.blocking = await wait.persist(lambda: self._vanished(topics - {place.topic for place in targets}))
+        if wait.blocking:
+            return Verdict.BLOCKED
         return await self._applied(wait, targets)
 
+    async def _vanished(self, missing: Collection[str]) -> tuple[Obstacle, ...]:
+        """Topics that were read and are gone: what of them was not applied never will be. One that never was holds nothing."""
+        standing = await self._positions.standing([TopicPartition(topic, 0) for topic in missing]) if missing else None
+        return tuple(
+            Obstacle(
+                place.topic,
+                FindingKind.LOG_REPLACED,
+                f"the topic is gone, and it was read up to {position.applied}",
+                "sync-worker check",
+                True,
+            )
+            for place, position in sorted(standing.positions.items() if standing is not None else ())
+        )
+
     async def _message(self, wait: _Wait, lsn: int | None) -> Message:
-        newest = self._messages.newest
-        if lsn is not None and newest is not None and newest.lsn >= lsn:
-            return newest
         while not await self._messages.listening(max(0.0, min(wait.left, _STALLED_S))):
             await wait.sleep(0.0)
-        token = self._new_token()
         try:
-            behind_token = await wait.persist(lambda: self._messages.emit(BARRIER_PREFIX, token))
+            found, behind_token = await self._echo(wait)
         except ConfigurationError:
             if lsn is None:
                 raise
             # A role that may not write: the heartbeat's messages come all the same.
-            token, behind_token = "", lsn
-        needed = behind_token if lsn is None else lsn
-        ours = token if needed <= behind_token else ""
+            return await self._behind(wait, lsn)
+        return found if lsn is None or lsn <= behind_token else await self._behind(wait, lsn)
 
-        def proves(message: Message) -> bool:
-            return message.lsn >= needed or (bool(ours) and message.content == ours)
+    async def _echo(self, wait: _Wait) -> tuple[Message, int]:
+        """A message of this very barrier, and the LSN behind it.
 
-        found = await self._messages.arrived(proves, max(0.0, wait.left))
+        Another message proves nothing by its LSN alone: it may be of before a failover or a restored backup, and such a log's
+        positions may be higher than those of the log that is written now.
+        """
+        token = self._new_token()
+        # Before it is written: the next heartbeat may be the newest by the time that somebody looks.
+        coming = asyncio.ensure_future(self._messages.arrived(lambda message: message.content == token, max(0.0, wait.left)))
+        try:
+            behind_token = await wait.persist(lambda: self._messages.emit(BARRIER_PREFIX, token))
+            found = await coming
+        finally:
+            coming.cancel()
+        if found is None:
+            raise TimeoutError
+        return found, behind_token
+
+    async def _behind(self, wait: _Wait, lsn: int) -> Message:
+        found = await self._messages.arrived(lambda message: message.lsn >= lsn, max(0.0, wait.left))
         if found is None:
             raise TimeoutError
         return found
@@ -303,7 +339,7 @@ class Barrier:
     async def _applied(self, wait: _Wait, targets: dict[TopicPartition, Target]) -> Verdict:
         look, moved_at = _FIRST_LOOK_S, self._clock.monotonic()
         while True:
-            standing = await wait.persist(lambda: self._positions.standing(targets))
+            standing = await wait.persist(partial(self._positions.standing, targets))
             late = tuple(behind(targets, standing.positions))
             if not late:
                 return Verdict.PASSED
@@ -314,12 +350,12 @@ class Barrier:
             wait.holds = [hold for hold in standing.holds if self._concerns(hold.subject, late)]
             if now - moved_at >= _STALLED_S:
                 moved_at = now
-                wait.blocking = await wait.persist(lambda: self._blocking(late))
+                wait.blocking = await wait.persist(partial(self._blocking, late))
                 if wait.blocking:
                     return Verdict.BLOCKED
                 targets = await self._without_holes(wait, late, targets)
             elif wait.holds and not wait.blocking:
-                wait.blocking = await wait.persist(lambda: self._blocking(late))
+                wait.blocking = await wait.persist(partial(self._blocking, late))
                 if wait.blocking:
                     return Verdict.BLOCKED
             await wait.sleep(look)
@@ -350,6 +386,21 @@ class Barrier:
             Obstacle(found.subject, found.kind, found.evidence, found.remedy, True)
             for found in await self._findings.findings(open_only=True)
             if found.blocking and self._concerns(found.subject, late)
+        )
+
+    async def _doubts(self, indexes: Sequence[str]) -> tuple[Obstacle, ...]:
+        """What the positions don't show: an index that lost what was applied, a table that nobody sends at the moment."""
+        known = await self._findings.findings(open_only=True)
+        # Each look of the watch that sees the condition tells of both, at one time: an older loss is no reason to wait.
+        unsent = [found.last_seen for found in known if found.kind in _UNSENT]
+        topics = {self._topics[name] for name in indexes}
+        counts = await self._log.partition_counts(topics)
+        theirs = {*indexes, *(f"{topic}:{number}" for topic, count in counts.items() for number in range(count))}
+        return tuple(
+            Obstacle(found.subject, found.kind, found.evidence, found.remedy, found.blocking)
+            for found in known
+            if (found.blocking and found.subject in theirs)
+            or (found.kind == FindingKind.CHANGES_LOST and found.subject in indexes and found.last_seen in unsent)
         )
 
     def _concerns(self, subject: str, late: Sequence[Behind]) -> bool:

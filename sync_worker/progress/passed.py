@@ -96,7 +96,9 @@ def behind(targets: Mapping[TopicPartition, Target], positions: Mapping[TopicPar
     for place, target in sorted(targets.items()):
         position = positions.get(place)
         if position is not None and position.topic_id != target.topic_id:
-            position = None
+            # Even where nothing is in the new one: what the old one held may never have been applied.
+            late.append(Behind(place, target, None))
+            continue
         if target.start >= target.end or (position is not None and position.applied >= target.end):
             continue
         late.append(Behind(place, target, position))

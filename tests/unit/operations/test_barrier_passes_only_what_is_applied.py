@@ -290,13 +290,72 @@ async def test_a_hold_may_end_by_itself_and_is_named_where_it_does_not() -> None
     assert (await chain.passed("cities", timeout_s=3)).passed
 
 
-async def test_with_a_position_nothing_is_written_where_a_newer_message_has_come() -> None:
-    """An application that asks after each commit does not fill the source's log."""
+@pytest.mark.parametrize("lsn", [None, 900])
+async def test_a_message_of_a_log_that_was_left_proves_nothing(lsn: int | None) -> None:
+    """After a restored backup, or a failover, the positions of before may be far above those of now."""
+    chain = Chain(comes_through=False)
+    chain.newest = Message("sync-worker.canary", "", (8_990, 9_000), 0, None)
+    report = await chain.passed(lsn=lsn, timeout_s=2)
+    assert (report.verdict, report.stage) == (Verdict.BEHIND, Stage.MESSAGE)
+
+
+async def test_its_own_message_is_not_missed_where_a_heartbeat_follows_at_once() -> None:
+    """The newest is another one by the time that somebody looks."""
     chain = Chain()
-    await chain.emit("sync-worker.canary", "")
-    chain.events.clear()
-    assert (await chain.passed(lsn=900)).passed
-    assert "emitted" not in chain.events
+    wishes: list[Callable[[Message], bool]] = []
+    came: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    async def arrived(wanted: Callable[[Message], bool], timeout_s: float) -> Message | None:
+        wishes.append(wanted)
+        return await came
+
+    async def emit(prefix: str, content: str) -> int:
+        await asyncio.sleep(0)
+        message = Message(prefix, content, (0, 1), 0, None)
+        assert any(wanted(message) for wanted in wishes), "nobody waits for it while it is written"
+        came.set_result(message)
+        return 2
+
+    chain.arrived, chain.emit = arrived, emit  # type: ignore[method-assign]
+    assert (await chain.passed()).passed
+
+
+async def test_a_topic_that_was_read_and_is_gone_is_not_passed() -> None:
+    """What of it was not applied never will be: nothing to wait for is not the same as nothing left."""
+    chain = Chain()
+    chain.at(CITIES, 3)
+    del chain.log.ids[CITIES.topic]
+    report = await chain.passed("cities", timeout_s=5)
+    assert (report.verdict, [one.subject for one in report.obstacles]) == (Verdict.BLOCKED, [CITIES.topic])
+    del chain.positions[CITIES]
+    assert (await chain.passed("cities")).passed, "a table without a change has no topic"
+
+
+async def test_a_topic_that_was_made_anew_and_is_empty_is_not_passed() -> None:
+    """The group is known to have read the one before it, to an end that nobody knows."""
+    chain = Chain()
+    chain.at(CITIES, 5_000, topic_id="id-0")
+    assert (await chain.passed("cities", timeout_s=2)).verdict is Verdict.BEHIND
+
+
+async def test_an_index_that_lost_what_was_applied_is_not_passed() -> None:
+    """Every offset is acknowledged, and a finding says that the index is an older one. What mends it may pass."""
+    chain = Chain(open=[finding("cities")])
+    report = await chain.passed("cities")
+    assert (report.verdict, report.obstacles[0].kind) == (Verdict.BLOCKED, "log-replaced")
+    assert (await chain.passed("people")).passed
+    assert (await chain.passed("cities", doubts=False)).passed
+
+
+async def test_a_table_that_is_not_sent_at_the_moment_is_not_passed() -> None:
+    """Messages come through a publication that lacks the table. What was lost before, and is sent again by now, is no reason."""
+    lost = Finding("changes-lost", "cities", "does not send", "", "backfill", False, 1, 70)
+    narrowed = Finding("publication-narrowed", "publication", "does not send", "", "apply", False, 1, 70)
+    chain = Chain(open=[lost, narrowed])
+    report = await chain.passed("cities")
+    assert (report.verdict, report.obstacles[0].kind) == (Verdict.BLOCKED, "changes-lost")
+    assert (await chain.passed("people")).passed
+    assert (await Chain(open=[lost]).passed("cities")).passed
 
 
 async def test_with_a_position_an_older_message_does_not_do() -> None:
