@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from sync_worker.config import Config as Config
 from sync_worker.operations.failed import FailedFilter as FailedFilter
+from sync_worker.operations.reindex.gates import Gates as Gates
 from sync_worker.operations.report import as_document as as_document
 from sync_worker.ports import Depth as Depth
 from sync_worker.wiring.backfill import backfill as backfill
@@ -43,6 +44,13 @@ from sync_worker.wiring.failed_work import resume as resume
 from sync_worker.wiring.failed_work import retry as retry
 from sync_worker.wiring.failed_work import show_failed as show_failed
 from sync_worker.wiring.reconcile import reconcile as reconcile
+from sync_worker.wiring.reindex import reindex as reindex
+from sync_worker.wiring.reindex import reindex_abort as reindex_abort
+from sync_worker.wiring.reindex import reindex_finish as reindex_finish
+from sync_worker.wiring.reindex import reindex_plan as reindex_plan
+from sync_worker.wiring.reindex import reindex_resume as reindex_resume
+from sync_worker.wiring.reindex import reindex_rollback as reindex_rollback
+from sync_worker.wiring.reindex import reindex_status as reindex_status
 from sync_worker.wiring.settings import contract as contract
 from sync_worker.wiring.settings import settings_apply as settings_apply
 from sync_worker.wiring.settings import settings_diff as settings_diff

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.kafka import KafkaDeadLetters
@@ -64,6 +65,9 @@ async def retry(
             )
             for name, index in config.indexes.items()
         }
+        for name, rebuild in (await state.rebuilds()).items():
+            if name in targets:
+                targets[rebuild.target_lane] = replace(targets[name], uid=rebuild.target_uid)
         return await retrying.retry(
             retrying.RetryParts(state, topic, build.build_log(config), targets, SystemClock()),
             ids=ids,

@@ -37,6 +37,10 @@ Tell = Callable[[str], None]
 Key = Callable[[], str]
 
 
+def _silent(_: str) -> None:
+    pass
+
+
 class _OfLanes:
     """A barrier that knows a rebuild's second index by its lane's name."""
 
@@ -57,8 +61,15 @@ def gates_file(path: Path | None) -> Gates:
         raise ConfigurationError([f"--gates {path}: {error}"], remedy="it is a TOML file") from error
 
 
-async def start(
-    config: Config, indexes: Sequence[str], *, gates: Gates, auto_cutover: bool, key: Key, tell: Tell, timeout_s: float
+async def reindex(
+    config: Config,
+    indexes: Sequence[str],
+    *,
+    gates: Gates,
+    auto_cutover: bool,
+    key: Key,
+    tell: Tell = _silent,
+    timeout_s: float = 120.0,
 ) -> ReindexReport:
     """Begin, and go as far as it goes by itself; several at a time. See `operations.reindex.reindex.Reindex`."""
     return await _each(
@@ -66,25 +77,31 @@ async def start(
     )
 
 
-async def resume(
-    config: Config, indexes: Sequence[str], *, auto_cutover: bool, key: Key, tell: Tell, timeout_s: float
+async def reindex_resume(
+    config: Config, indexes: Sequence[str], *, auto_cutover: bool, key: Key, tell: Tell = _silent, timeout_s: float = 120.0
 ) -> ReindexReport:
     return await _each(config, indexes, key, tell, timeout_s, lambda one: one.resume(auto_cutover=auto_cutover), listening=True)
 
 
-async def rollback(config: Config, indexes: Sequence[str], *, key: Key, tell: Tell, timeout_s: float) -> ReindexReport:
+async def reindex_rollback(
+    config: Config, indexes: Sequence[str], *, key: Key, tell: Tell = _silent, timeout_s: float = 120.0
+) -> ReindexReport:
     return await _each(config, indexes, key, tell, timeout_s, lambda one: one.rollback())
 
 
-async def finish(config: Config, indexes: Sequence[str], *, key: Key, tell: Tell, timeout_s: float) -> ReindexReport:
+async def reindex_finish(
+    config: Config, indexes: Sequence[str], *, key: Key, tell: Tell = _silent, timeout_s: float = 120.0
+) -> ReindexReport:
     return await _each(config, indexes, key, tell, timeout_s, lambda one: one.finish())
 
 
-async def abort(config: Config, indexes: Sequence[str], *, key: Key, tell: Tell, timeout_s: float) -> ReindexReport:
+async def reindex_abort(
+    config: Config, indexes: Sequence[str], *, key: Key, tell: Tell = _silent, timeout_s: float = 120.0
+) -> ReindexReport:
     return await _each(config, indexes, key, tell, timeout_s, lambda one: one.abort())
 
 
-async def status(config: Config, indexes: Sequence[str]) -> ReindexReport:
+async def reindex_status(config: Config, indexes: Sequence[str]) -> ReindexReport:
     """Of these, else of all that run: the newest rebuild of each. Raises StateUnavailable."""
     wanted = chosen(config, indexes)
     async with AsyncExitStack() as stack:
@@ -98,7 +115,7 @@ async def status(config: Config, indexes: Sequence[str]) -> ReindexReport:
         return ReindexReport(tuple(shown))
 
 
-async def planned(config: Config, indexes: Sequence[str], *, key: Key) -> ReindexPlan:
+async def reindex_plan(config: Config, indexes: Sequence[str], *, key: Key) -> ReindexPlan:
     """What it would do, for each. Changes nothing."""
     names = [index.name for index in chosen(config, indexes)]
     async with AsyncExitStack() as stack:

@@ -118,18 +118,18 @@ def _run(
         return build.secret(known) if known is not None and key_file is None else admin_key(key_file)
 
     if verb == "status":
-        return within(timeout, wired.status(settings, indexes))
+        return within(timeout, wired.reindex_status(settings, indexes))
     if verb == "rollback":
-        return within(_A_WEEK_S, wired.rollback(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return within(_A_WEEK_S, wired.reindex_rollback(settings, indexes, key=key, tell=say, timeout_s=timeout))
     if verb == "finish":
-        return within(_A_WEEK_S, wired.finish(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return within(_A_WEEK_S, wired.reindex_finish(settings, indexes, key=key, tell=say, timeout_s=timeout))
     if verb == "abort":
-        return within(_A_WEEK_S, wired.abort(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return within(_A_WEEK_S, wired.reindex_abort(settings, indexes, key=key, tell=say, timeout_s=timeout))
     if verb == "resume":
-        work = wired.resume(settings, indexes, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
+        work = wired.reindex_resume(settings, indexes, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
     else:
         given = wired.gates_file(gates)
-        work = wired.start(settings, indexes, gates=given, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
+        work = wired.reindex(settings, indexes, gates=given, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
     try:
         return within(_A_WEEK_S, work)
     except GateFailed as failed:
@@ -162,7 +162,7 @@ def _lines(one: RebuildShown) -> list[str]:
 def _plan(settings: Config, indexes: list[str], key_file: Path | None, json: bool, timeout: float) -> None:
     from sync_worker.wiring import reindex as wired
 
-    report: ReindexPlan = within(timeout, wired.planned(settings, indexes, key=lambda: admin_key(key_file)))
+    report: ReindexPlan = within(timeout, wired.reindex_plan(settings, indexes, key=lambda: admin_key(key_file)))
     if json:
         print_report(report)
     else:

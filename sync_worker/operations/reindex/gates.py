@@ -113,5 +113,8 @@ async def _drift(parts: ReindexParts, rebuild: Rebuild) -> GateSeen:
     seen, _ = await compare(parts.drift, parts.target(rebuild), Wanted())
     counts = ", ".join(f"{count} {kind}" for kind, count in seen.counts.items() if count)
     examples = ", ".join(item.document_id for item in seen.items[:5])
-    what = f"{counts} (for instance {examples})" if counts else f"{seen.rows} rows, {seen.documents} documents, all equal"
+    explained = f", {seen.explained} of them failed work" if seen.explained else ""
+    what = (
+        f"{counts} (for instance {examples}){explained}" if counts else f"{seen.rows} rows, {seen.documents} documents, all equal"
+    )
     return GateSeen("drift", seen.in_sync, what)
