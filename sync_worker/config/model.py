@@ -283,8 +283,8 @@ class WorkerSection(_Section):
     )
     http_address: HttpUrl | None = Field(
         None,
-        description="URL under which other workers and `sync-worker wait` reach this worker's pages. Default: `http_host` (the host's "
-        "name where that is 0.0.0.0) and the port.",
+        description="URL under which other workers and `sync-worker wait` reach this worker's pages. Default: `http_host` (the "
+        "host's name where that is 0.0.0.0) and the port.",
     )
     canary_limit_s: float = Field(
         30.0,

@@ -26,7 +26,7 @@ def wait(
         bool,
         typer.Option(
             "--strict/--quick",
-            help="Quick does not wait until the connector has stored its offset: a record that it is still repeating may be missed.",
+            help="Quick does not wait until the connector has stored its offset: a record that it still repeats may be missed.",
         ),
     ] = True,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -9,7 +9,7 @@ from .world import PLACE, World
 
 async def confirmed(world: World, *workers: str, index: str = "things") -> None:
     async with asyncio.timeout(15):
-        while {c.worker for c in await world.state.pause_confirmations(index)} != set(workers):
+        while {c.worker for c in await world.state.pause_confirmations(index)} != set(workers):  # noqa: ASYNC110 - the workers decide
             await asyncio.sleep(0.005)
 
 

@@ -76,7 +76,8 @@ async def test_a_scratch_task_that_the_server_lost_is_not_waited_for(world: Worl
     """It died with a task that it had accepted: nobody will ever finish it, and nothing else of the index would go out."""
     worker = await world.start()
     assert worker.scratch is not None
-    real, lost = worker.scratch.write, []
+    real = worker.scratch.write
+    lost: list[TaskUid] = []
 
     async def loses(uid: str, ndjson: bytes, *, metadata: str) -> TaskUid:
         task_uid = await real(uid, ndjson, metadata=metadata)
@@ -86,7 +87,7 @@ async def test_a_scratch_task_that_the_server_lost_is_not_waited_for(world: Worl
             del world.double.core.state.tasks[task_uid]
         return task_uid
 
-    worker.scratch.write = loses  # type: ignore[method-assign]
+    worker.scratch.write = loses  # type: ignore[method-assign, assignment]
     world.poison("4")
     for key in range(1, 6):
         end = world.change("c", key, name="x", n=key) + 1

@@ -9,9 +9,10 @@ import orjson
 
 from sync_worker.batch.metadata import WriteMetadata
 from sync_worker.change.model import TopicPartition
+from sync_worker.change.unavailable import PLACEHOLDER
 from sync_worker.ports import Bookmark
 
-from .world import PLACE, Worker, World
+from .world import PLACE, TABLE, Worker, World
 
 OTHER = TopicPartition(PLACE.topic, 1)
 
@@ -67,8 +68,8 @@ async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: Worl
 
 
 async def test_one_bookmark_is_read_for_all_that_is_decided(world: World) -> None:
-    """An earlier owner that stalled may store its bookmark while the next one prepares: it is the old one or the new one, not half
-    of each."""
+    """An earlier owner that stalled may store its bookmark while the next one prepares: it is the old one or the new one, never
+    half of each."""
     worker = await world.start()
     await world.until(worker.pipeline.health.ready, "the partition is prepared")
     real, reads = world.state.bookmarks, []
@@ -275,3 +276,24 @@ async def test_what_was_fetched_below_the_start_is_not_written(world: World) -> 
     await world.until(worker.pipeline.idle, "nothing is left to do")
 
     assert world.tasks() == []
+
+
+async def test_a_change_that_fails_when_it_is_read_again_shows_nothing_older(world: World) -> None:
+    """It lacked a column, was applied with the row of the source, and that row can become no document by now. Its failure is the
+    newest that is known of the document; what is older was shown before."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    world.change("u", 1, name=PLACEHOLDER, n=2)
+    world.source.tables[TABLE][(1,)]["name"] = "x"
+    await slowly(first)
+    await world.until(lambda: world.documents().get("1", {}).get("n") == 2, "the second version")
+    await world.acknowledged(2)
+    await first.die()
+    world.log.offsets.clear()
+    world.source.tables[TABLE][(1,)]["n"] = "no number"
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    assert set(await versions_seen(world, second, 2)) == {2}
+    assert [status for _, _, status in await world.failures()] == ["open"]

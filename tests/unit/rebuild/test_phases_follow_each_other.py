@@ -40,14 +40,17 @@ def test_a_swap_is_asked_for_only_out_of_a_confirmed_pause() -> None:
     """Protocol rule 10: nothing unfinished on either index is not enough."""
     before = {phase for phase in Phase if Phase.SWAPPING in ASKED[phase].follows}
     assert before == {Phase.PAUSING}
-    assert ASKED[Phase.PAUSING].confirmed and ASKED[Phase.PAUSING].still and ASKED[Phase.SWAPPING].still
+    assert ASKED[Phase.PAUSING].confirmed
+    assert ASKED[Phase.PAUSING].still
+    assert ASKED[Phase.SWAPPING].still
 
 
 def test_an_index_is_deleted_only_once_no_worker_writes_to_it() -> None:
     """Protocol rule 12: dual write off, confirmed, and then deleted."""
     before = {phase for phase in Phase if Phase.DELETING in ASKED[phase].follows}
     assert before == {Phase.PLANNED, Phase.CREATED, Phase.ENDING}
-    assert not ASKED[Phase.ENDING].both and ASKED[Phase.ENDING].confirmed
+    assert not ASKED[Phase.ENDING].both
+    assert ASKED[Phase.ENDING].confirmed
     assert not any(ASKED[phase].both for phase in (Phase.PLANNED, Phase.CREATED))
 
 

@@ -35,7 +35,8 @@ async def test_one_rebuild_of_an_index_at_a_time(state: StateDatabase) -> None:
     assert (await state.add_rebuild("cities", "cities", "cities__3", by="other", details={})) == first
     assert await state.rebuilds() == {"cities": first}
     over = await state.end_rebuild(first, Phase.ABORTED)
-    assert over is not None and await state.rebuilds() == {}
+    assert over is not None
+    assert await state.rebuilds() == {}
     assert await state.last_rebuild("cities") == over
     assert (await state.add_rebuild("cities", "cities", "cities__3", by="other", details={})).id != first.id
 
@@ -44,7 +45,8 @@ async def test_two_command_lines_can_not_both_take_a_step(state: StateDatabase) 
     """A step counts only for the row as it was read: the other one is told that it came second."""
     read = await planned(state)
     taken = await state.advance_rebuild(read, Phase.CREATED, old_created_at="a", new_created_at="b", details={"n": 1})
-    assert taken is not None and (taken.epoch, taken.details) == (1, {"rows": 3, "n": 1})
+    assert taken is not None
+    assert (taken.epoch, taken.details) == (1, {"rows": 3, "n": 1})
     assert await state.advance_rebuild(read, Phase.DELETING) is None
     assert await state.rebuilds() == {"cities": taken}
 
@@ -55,7 +57,8 @@ async def test_a_confirmation_is_of_one_epoch(state: StateDatabase) -> None:
     await state.confirm_rebuild(rebuild, "w1")
     assert [found.worker for found in await state.rebuild_confirmations(rebuild)] == ["w1"]
     taken = await state.advance_rebuild(rebuild, Phase.CREATED)
-    assert taken is not None and await state.rebuild_confirmations(taken) == []
+    assert taken is not None
+    assert await state.rebuild_confirmations(taken) == []
 
 
 async def exchanged(state: StateDatabase) -> Rebuild:
@@ -67,7 +70,8 @@ async def exchanged(state: StateDatabase) -> Rebuild:
         [IndexRecord("cities", "cities", "old", "id", 11, "m"), IndexRecord(lane, "cities__2", "new", "id", 22, "n")],
     )
     done = await state.exchange_rebuild(rebuild, Phase.SWAPPED)
-    assert done is not None and done.new_is_live
+    assert done is not None
+    assert done.new_is_live
     return done
 
 

@@ -82,9 +82,7 @@ async def http(worker: Worker, chain: Chain) -> AsyncIterator[httpx.AsyncClient]
     async def echo(query: Mapping[str, Sequence[str]]) -> tuple[int, Mapping[str, object]]:
         return 409, {"asked": query}
 
-    server = HealthServer(
-        worker, chain, PrometheusTelemetry().registry, host="127.0.0.1", port=0, pages={"/echo": echo}
-    )
+    server = HealthServer(worker, chain, PrometheusTelemetry().registry, host="127.0.0.1", port=0, pages={"/echo": echo})
     await server.start()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
         yield client
