@@ -10,7 +10,7 @@ import structlog
 from sync_worker.backfill.model import Backfill, Stage, Wish
 from sync_worker.backfill.notices import ScanSeen, scan_seen
 from sync_worker.change.model import TopicPartition
-from sync_worker.errors import SyncWorkerError
+from sync_worker.errors import EnvironmentFault, SyncWorkerError
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.operations.backfill.parts import BackfillParts, fed_by
 from sync_worker.operations.backfill.rows import length, marks_of, place_now
@@ -69,7 +69,11 @@ async def ask(parts: BackfillParts, backfill: Backfill) -> Backfill:
         paused=False,
     )
     if await parts.state.save_backfill(asked, parts.worker):
-        await parts.signals.scan(signal, asked.table, asked.where)
+        try:
+            await parts.signals.scan(signal, asked.table, asked.where)
+        except EnvironmentFault as fault:
+            # It may be on its way all the same. Where it is not, nothing is heard of it, and it is sent again.
+            return replace(asked, condition=fault.message)
     return asked
 
 
