@@ -21,7 +21,7 @@ _GOAL = Goal(at_most=1.05)
 
 def measure(setting: Setting) -> list[Figure]:
     found = cities.rows(setting.rows)
-    lines = _documents(found)
+    lines = documents(found)
     server = Server(setting.stack)
     direct: list[float] = []
     started: list[float] = []
@@ -47,7 +47,7 @@ def measure(setting: Setting) -> list[Figure]:
     ]
 
 
-def _documents(found: list[cities.Row]) -> list[bytes]:
+def documents(found: list[cities.Row]) -> list[bytes]:
     """The NDJSON that the worker makes of these rows."""
     projector = Projector(cities.declaration())
     lines = []
