@@ -15,6 +15,7 @@ from sync_worker.operations.reconcile import ReconcileReport
 from sync_worker.operations.reconcile.report import Action
 from sync_worker.ports import Depth
 from sync_worker.wiring import failed_work, verbs
+from sync_worker.wiring.backfill import backfill
 from sync_worker.wiring.drift import drift
 from sync_worker.wiring.settings import chosen, contract, settings_apply, settings_diff
 from sync_worker.wiring.status import status
@@ -22,6 +23,8 @@ from sync_worker.wiring.status import status
 T = TypeVar("T")
 
 _MOST_FAILED = 10_000
+_FILLED_WITHIN_S = 500.0
+"""How long a fill is waited for; the workers go on with it after that."""
 
 
 async def reconcile(
@@ -90,6 +93,8 @@ async def _do(config: Config, action: Action, admin_key: Callable[[], str] | Non
         written = one.repair
         told = "nothing differed" if written is None else f"{len(written.writes)} written, {len(written.deletes)} removed"
         return repaired.in_sync, told
+    if verb == "backfill":
+        return await _backfill(config, rest, admin_key, prune="--prune" in action.command.split())
     if verb == "settings-apply":
         return await _apply_settings(config, rest, admin_key() if admin_key is not None else "")
     index, _, reason = rest.partition(":")
@@ -105,3 +110,14 @@ async def _apply_settings(config: Config, index: str, key: str) -> tuple[bool, s
     report = await settings_apply(config, [index], acknowledge_live=True, admin_key=key, instance=instance)
     (one,) = report.indexes
     return report.in_step, ": ".join(part for part in (one.outcome.value, ", ".join(one.changed), one.reason) if part)
+
+
+async def _backfill(config: Config, index: str, admin_key: Callable[[], str] | None, *, prune: bool) -> tuple[bool, str]:
+    one = (await backfill(config, index, prune=prune, admin_key=admin_key, timeout_s=_FILLED_WITHIN_S)).backfill
+    if one.ended_at is None:
+        return False, f"{one.applied} of {one.total} rows applied, and it goes on: sync-worker backfill status"
+    if one.stage != "done":
+        return False, f"{one.stage}: {one.condition}"
+    told = [f"{one.applied} rows applied", f"{one.failed} failed"]
+    told += [f"{one.ghosts} documents without a row removed"] if one.ghosts is not None else []
+    return one.failed == 0, ", ".join(told)

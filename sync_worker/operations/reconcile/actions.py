@@ -58,7 +58,13 @@ def backfill(index: str, why: str, *, prune: bool) -> Action:
         else "ghosts stay: --prune removes them"
     )
     command = f"sync-worker backfill {index}{' --prune' if prune else ''}"
-    return Action(f"backfill:{index}", command, why, cost, risk, applicable=False)
+    return Action(f"backfill:{index}", command, why, cost, risk, applicable=True)
+
+
+def rebuild_first(index: str, why: str) -> Action:
+    """Beside a rebuild neither a fill nor a second rebuild is begun."""
+    command = f"sync-worker reindex {index} --status"
+    return Action(f"look:{index}:rebuild", command, why, "reads only; it names the next command", "none", applicable=False)
 
 
 def drift(index: str, depth: str, why: str) -> Action:

@@ -44,7 +44,7 @@ def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
     symptoms += [Symptom("paused", hold, why) for hold, why in _paused(read).items()]
     symptoms += _contract_symptoms(read)
     symptoms += [Symptom(kind, one.index, _counted(one)) for kind, one in _diverged(read)]
-    ordered = [
+    recommended = [
         *_chain(read.status),
         *(actions.resume(index, why) for index, why in _paused(read).items()),
         *_indexes(read),
@@ -53,8 +53,21 @@ def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
         *_counts(read),
         *_fields(read),
     ]
+    ordered = list(_beside_rebuilds(read.status, recommended))
     once = {action.action: action for action in reversed(ordered)}
     return tuple(symptoms), tuple(action for action in dict.fromkeys(ordered) if once[action.action] is action)
+
+
+def _beside_rebuilds(status: StatusReport, recommended: Sequence[Action]) -> Iterator[Action]:
+    """What a rebuild that is not over would refuse, or do anyway, waits for its end."""
+    rebuilds = {one.index: one.rebuild for one in status.indexes if one.rebuild is not None}
+    for action in recommended:
+        verb, _, index = action.action.partition(":")
+        rebuild = rebuilds.get(index) if verb in ("backfill", "reindex") else None
+        if rebuild is None:
+            yield action
+        else:
+            yield actions.rebuild_first(index, f"{action.why}; its rebuild ({rebuild.phase}) comes first: {rebuild.waits_for}")
 
 
 def _paused(read: Read) -> Mapping[str, str]:

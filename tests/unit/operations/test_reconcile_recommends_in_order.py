@@ -20,6 +20,7 @@ from sync_worker.operations.reconcile.report import Action
 from sync_worker.operations.report import as_document, schema_of
 from sync_worker.operations.settings.diff import IndexSettings, SettingDifference, SettingsDiff
 from sync_worker.operations.settings.effect import Effect
+from sync_worker.operations.status.report import RebuildStatus, StatusReport
 from sync_worker.ports import Depth, Pause
 
 from .parts import failure
@@ -107,6 +108,27 @@ def test_another_primary_key_is_a_reindex_for_a_person() -> None:
     report = reconciled(Read(World().look(), differing(Effect.REBUILD), None, ()), None)
     assert commands(report) == ["sync-worker reindex things"]
     assert not report.actions[0].applicable
+
+
+def rebuilding(state: StatusReport, phase: str) -> StatusReport:
+    (one,) = state.indexes
+    return replace(state, indexes=(replace(one, rebuild=RebuildStatus(phase, "old", "things__1", "its fill")),))
+
+
+def test_a_rebuild_that_is_not_over_comes_before_a_fill_or_another_rebuild() -> None:
+    """Both would be refused, or be done by it anyway; its own words name the next command."""
+    world = World()
+    world.state = replace(world.state, findings=[found(FindingKind.CHANGES_LOST, "things", "the slot was advanced", now=NOW)])
+    seen = rebuilding(world.look(), "filling")
+    report = reconciled(Read(seen, differing(Effect.REBUILD), None, ()), None)
+    assert commands(report) == ["sync-worker reindex things --status"]
+    assert "its rebuild (filling) comes first: its fill" in report.actions[0].why
+    assert not report.actions[0].applicable
+
+
+def test_a_fill_can_be_applied_as_it_is_recommended() -> None:
+    report = reconciled(Read(World().look(), None, None, (), counted(10, 0)), None)
+    assert [(action.action, action.applicable) for action in report.actions] == [("backfill:things", True)]
 
 
 def test_exactly_the_named_action_is_done() -> None:
