@@ -275,6 +275,18 @@ async def test_ghosts_are_removed_and_the_fill_is_proven(world: World) -> None:
     assert still == {("truncate-over-partitions", "things"), ("never-filled", "others")}
 
 
+async def test_a_row_that_has_no_document_after_the_fill_is_written(world: World) -> None:
+    """Whoever removed it meanwhile: the comparison of the ids finds it, and the fill is proven only then."""
+    await world.ask(prune=True)
+    steward = world.steward()
+    await world.run(steward, lambda one: one.stage is Stage.PRUNING)
+    world.documents.held.discard("2")
+    world.acknowledges_documents = False
+    done = await world.run(steward)
+    assert (done.stage, done.ghosts, done.missing) == (Stage.DONE, 0, 1)
+    assert world.documents.held == {"1", "2", "3"}
+
+
 @pytest.mark.parametrize(("where", "prune"), [("id < 3", False), ("", False)])
 async def test_what_is_not_complete_proves_nothing(world: World, where: str, prune: bool) -> None:
     """Only some rows, or ghosts left."""
