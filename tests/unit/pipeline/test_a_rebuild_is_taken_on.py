@@ -108,7 +108,7 @@ class Site:
         self.mortal = Mortal(self.world.state, at)
         return Reindex(
             ReindexParts(
-                state=self.mortal,  # type: ignore[arg-type]
+                state=self.mortal,
                 admin=admin or self.admin,
                 declaration=self.world.declarations[0],
                 table=Table(self.world),
