@@ -21,6 +21,7 @@ from sync_worker.change import fill
 from sync_worker.failure.flood import FloodGuard
 from sync_worker.failure.policy import POLICIES
 from sync_worker.operations.barrier import Barrier
+from sync_worker.operations.reindex.reindex import Reindex
 from sync_worker.operations.watch import Watcher, filling
 from sync_worker.pipeline import keeper, prepare, translate
 from sync_worker.pipeline.health import Health
@@ -31,6 +32,7 @@ from sync_worker.pipeline.mend import newest_of
 from sync_worker.pipeline.moved import MovedRows
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.pipeline.quarantine import FailureMemory, Quarantine
+from sync_worker.pipeline.rebuilding import Rebuilding
 from sync_worker.pipeline.retry import Retries
 from sync_worker.pipeline.scan import Sighting, at_assignment
 from sync_worker.pipeline.witness import Witness
@@ -529,6 +531,53 @@ def only_the_newest_failure_is_tried() -> None:
 @guard("rule 10", f"{_PIPELINE}/test_an_index_is_paused.py::test_it_is_confirmed_only_with_nothing_in_flight")
 def a_pause_is_confirmed_with_nothing_in_flight() -> None:
     put(Lane, "halted", property(lambda self: self.paused))
+
+
+_REBUILD = f"{_PIPELINE}/test_an_index_is_rebuilt.py"
+_TAKEN_ON = f"{_PIPELINE}/test_a_rebuild_is_taken_on.py"
+
+
+async def nothing_awaited(*_: Any) -> None:
+    pass
+
+
+@guard("rule 10", f"{_REBUILD}::test_no_pause_is_confirmed_while_something_is_in_flight")
+def a_swap_waits_until_nothing_is_in_flight() -> None:
+    async def at_once(self: Rebuilding, known: Any) -> None:
+        await self._confirm(known)
+
+    put(Rebuilding, "_stand_still", at_once)
+
+
+@guard("rule 10", f"{_REBUILD}::test_a_worker_that_starts_during_the_swap_waits_for_its_end")
+def a_worker_that_starts_reads_the_rebuilds_first() -> None:
+    async def at_once(self: Rebuilding, partition: Any) -> None:
+        partition.preparing = True
+
+    put(Rebuilding, "before_preparing", at_once)
+
+
+@guard("rule 11", f"{_REBUILD}::test_rows_of_the_fill_go_to_the_target_alone")
+def rows_of_a_fill_go_to_its_target_alone() -> None:
+    put(Rebuilding, "_route_rows", lambda self: None)
+
+
+@guard("rule 11", f"{_REBUILD}::test_what_failed_on_the_target_alone_is_failed_work_of_the_live_index_after_the_swap")
+def what_is_remembered_travels_with_the_swap() -> None:
+    put(Quarantine, "exchange", lambda self, one, other: None)
+
+
+@guard("rule 12", f"{_REBUILD}::test_a_target_that_vanished_holds_nothing")
+def a_target_that_vanished_is_let_go() -> None:
+    put(Rebuilding, "_watch_target", nothing_awaited)
+
+
+@guard("rule 10", f"{_TAKEN_ON}::test_a_swap_whose_answer_is_lost_is_not_asked_for_twice")
+def a_lost_swap_is_looked_for_first() -> None:
+    async def again(self: Reindex, rebuild: Any) -> None:
+        await self._parts.admin.enqueue_swap(rebuild.uid, rebuild.target_uid)
+
+    put(Reindex, "_settle_lost_swap", again)
 
 
 def pytest_configure() -> None:
