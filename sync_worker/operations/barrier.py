@@ -201,7 +201,7 @@ class Barrier:
         """Wait until everything that was committed before the call is applied to these indexes (none: to all).
 
         Args:
-            doubts: does not pass while a finding says that one of them lost what was applied, or gets nothing that is committed now.
+            doubts: does not pass while a finding says that one of them lost what was applied, or gets nothing committed now.
             lsn: wait only for what was committed at or below it, for instance `pg_current_wal_insert_lsn()` of after the commit.
 
         Raises ConfigurationError for an index that is not declared, or a role that may not write logical messages.

@@ -61,7 +61,7 @@ def silent_link(links: Links) -> str:
     if links.reading is not None:
         return f"this worker can't read the messages: {links.reading}"
     if links.end_moves:
-        return "messages arrive in Kafka, but they are old: the connector is late, or PostgreSQL's and this worker's clocks differ"
+        return "messages arrive in Kafka, but they are old: the connector is late or PostgreSQL's and this worker's clocks differ"
     if links.database is not None:
         return f"PostgreSQL does not answer: {links.database}"
     if links.connector is None:

@@ -43,7 +43,7 @@ class Steps:
 
     async def confirmed(self, *workers: str, timeout_s: float = 15.0) -> None:
         end = asyncio.get_running_loop().time() + timeout_s
-        while (missing := set(workers) - set(await self.confirming())) and asyncio.get_running_loop().time() < end:
+        while (missing := set(workers) - set(await self.confirming())) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         assert not missing, f"{self.now.phase}: not confirmed by {missing}"
 
@@ -68,13 +68,14 @@ class Steps:
         await self.ask(Phase.PAUSING, *workers)
         await self._to(self.now, Phase.SWAPPING)
         await self.admin.enqueue_swap("things", TARGET)
-        while await self.admin.unfinished_swaps():
+        while await self.admin.unfinished_swaps():  # noqa: ASYNC110 - the server decides
             await asyncio.sleep(0.005)
         await self.exchanged()
 
     async def exchanged(self) -> None:
         identity = await self.admin.identity("things")
-        assert identity is not None and identity.created_at == self.now.other_created_at
+        assert identity is not None
+        assert identity.created_at == self.now.other_created_at
         done = await self.world.state.exchange_rebuild(self.now, Phase.GATES if self.now.new_is_live else Phase.SWAPPED)
         assert done is not None
         self.now = done
