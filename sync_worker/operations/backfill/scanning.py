@@ -43,9 +43,13 @@ async def start_step(parts: BackfillParts, backfill: Backfill) -> Backfill:
         return replace(backfill, condition="the connector's own first snapshot runs; the backfill begins when it is over")
     topic = parts.watched[backfill.index].topic
     place = await place_now(parts.log, topic)
+    # Counted behind the start: of each of these rows the log will hold a row of the scan, or the change that it went with.
+    async with parts.compared[backfill.index].rows.snapshot() as snapshot:
+        total = await snapshot.count(backfill.where or None)
     begun = replace(
         backfill,
         stage=Stage.SCANNING,
+        total=total,
         topic_id=place.topic_id,
         starts=dict(place.ends),
         ends={},

@@ -98,6 +98,28 @@ async def test_a_small_scan_that_was_dropped_is_asked_for_again(world: World) ->
     assert (done.stage, len(done.signals), done.applied) == (Stage.DONE, 3, 3)
 
 
+async def test_a_piece_that_debezium_read_twice_is_no_loss(world: World) -> None:
+    """It counts such rows twice; rows that go during the scan are in the log with their delete."""
+    await world.ask()
+
+    def twice(signal: str) -> None:
+        world.notice("STARTED", signal)
+        world.rows(1, 2, 1, 2, 3)
+        world.ended(signal, 5)
+
+    world.debezium.obeys = twice
+    done = await world.run(world.steward())
+    assert (done.stage, len(done.signals), done.scanned, done.applied) == (Stage.DONE, 1, 5, 3)
+
+
+async def test_rows_that_went_before_it_began_are_not_waited_for(world: World) -> None:
+    """They were counted when it was asked for, and were gone when it began."""
+    await world.ask()
+    world.table.delete(3)
+    done = await world.run(world.steward())
+    assert (done.stage, len(done.signals), done.total) == (Stage.DONE, 1, 2)
+
+
 async def test_rows_that_never_come_fail_it_by_name(world: World) -> None:
     """It is not asked for ever."""
     await world.ask()
