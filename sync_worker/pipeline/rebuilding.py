@@ -129,8 +129,9 @@ class Rebuilding:
     async def round(self) -> None:
         """One look. Raises EnvironmentFault to be tried again, StartAgain where a swap was missed."""
         async with self._turn:
+            asked_at = self._clock.monotonic()
             recorded = await self._state.rebuilds()
-            self._read_at = self._clock.monotonic()
+            self._read_at = asked_at
             for name in [name for name in self._site.known if name not in recorded]:
                 await self._end(name)
             for rebuild in recorded.values():

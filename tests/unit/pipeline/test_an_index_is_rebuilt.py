@@ -8,6 +8,8 @@ from random import Random
 
 import pytest
 
+from sync_worker.errors import StateUnavailable
+from sync_worker.pipeline.rebuilding import LEASE_S
 from sync_worker.rebuild.model import Phase
 from sync_worker.testing.meilisearch.faults import LoseAnswer, Operation, Reject
 
@@ -187,7 +189,7 @@ async def test_a_target_that_vanished_holds_nothing(world: World, steps: Steps) 
     await world.until(lambda: "is gone" in str(worker.pipeline.health.holds()), "it is told")
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 40))])
 async def test_both_are_equal_to_the_table_whatever_happens_meanwhile(world: World, steps: Steps, seed: int) -> None:
     """Updates, deletes and key changes at full speed through all steps and a rollback, with lost answers, refused requests and a
     worker that is killed: both indexes show the table at the end."""
@@ -268,3 +270,24 @@ async def test_rows_of_one_indexs_fill_are_not_written_to_the_tables_other_index
     assert set(world.documents("others")) == {"2"}
     await steps.filled()
     await world.until(lambda: all(lane.takes_rows for lane in worker.pipeline._lanes.values()), "rows go to all again")
+
+
+async def test_a_worker_that_can_not_read_how_far_a_rebuild_is_stops_writing(world: World, steps: Steps) -> None:
+    """Others take it for dead after a while, and swap: the second half of a pair of its writes would go to the wrong index."""
+    worker = await world.start()
+    await steps.dual("w1")
+    real = world.state.rebuilds
+
+    async def away() -> object:
+        raise StateUnavailable("away")
+
+    world.state.rebuilds = away  # type: ignore[method-assign,assignment]
+    await asyncio.sleep(1.5 * LEASE_S / 20)  # the lease is told by a clock that runs twenty times as fast
+    world.change("c", 1, name="x", n=1)
+    await worker.deliver()
+    await world.until(lambda: "could not be read" in str(worker.pipeline.health.holds()), "it holds, and says why")
+    assert not world.tasks("things")
+    assert not world.tasks(TARGET)
+    world.state.rebuilds = real  # type: ignore[method-assign]
+    await settled(world, worker)
+    assert world.documents("things") == world.documents(TARGET) == rows(world)
