@@ -142,6 +142,8 @@ class Keeper:
         """Undo late writes of one partition: put the newest of everything that they covered into the lane."""
         if not found:
             return
+        # What goes out now may be of before a TRUNCATE that is still to be read: that one has to clear again.
+        lane.cleared.pop(partition.place, None)
         index, journal = lane.index, self._journals[lane.index.name]
         self._telemetry.count("late_writes_found", len(found), index=index.name)
         log.warning(

@@ -43,6 +43,7 @@ class Lane:
         still: nothing new is put into it, and what is in it goes out: a rebuild is about to swap.
         closing: it is about to go, paused until then.
         takes_rows: whether the rows of an incremental snapshot are for it.
+        cleared: partition → offsets of TRUNCATEs that an earlier owner applied: read again, they take nothing away.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Lane:
         self.generation = -1
         self.topic_ids: dict[TopicPartition, str] = {}
         self.replay_until: dict[TopicPartition, int] = {}
+        self.cleared: dict[TopicPartition, set[int]] = {}
         self.snapshot_rate = 0.0
         self.paused = False
         self.still = False
@@ -177,6 +179,7 @@ class Lane:
                 del pool[document_id]
         for partition in partitions:
             self.replay_until.pop(partition, None)
+            self.cleared.pop(partition, None)
         self._changed.set()
 
     def open(self, generation: int, partition: TopicPartition, topic_id: str, replay_until: int) -> None:
@@ -266,6 +269,9 @@ class Lane:
     async def _send(self, flush: Flush) -> None:
         if flush.batch.clear is not None:
             await self._clear(flush)
+        for partition in flush.batch.ranges:
+            # Part of a replay: what goes out now may be of before the next TRUNCATE, which then has to clear again.
+            self.cleared.pop(partition, None)
         if not flush.parts:
             flush.parts = self._plan(flush)
         await self._send_parts(flush.parts, flush.batch.entries, lambda: self._plan_again(flush))
@@ -307,6 +313,10 @@ class Lane:
     async def _clear(self, flush: Flush) -> None:
         entry = flush.batch.clear
         assert entry is not None
+        if flush.clear_part is None and entry.offset in self.cleared.get(entry.partition, ()):
+            await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset}, self.topic_ids)
+            flush.batch.clear = None
+            return
         part = flush.clear_part
         if part is None:
             part = Part(self.index, PartKind.CLEAR, [], flush.generation, {entry.partition: (entry.offset, entry.offset)})

@@ -81,6 +81,9 @@ class Preparation:
             prepared.sightings[index.name] = await at_assignment(
                 index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
             )
+            if prepared.acknowledged < 0:
+                # Tasks tell the offset, not of which log: another one may have another TRUNCATE there.
+                prepared.sightings[index.name].cleared.clear()
         if bookmark is None:
             scanned = {index.name: prepared.sightings[index.name].scanned for index in indexes}
             await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])

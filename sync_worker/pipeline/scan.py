@@ -47,12 +47,15 @@ class Sighting:
         scanned: highest uid that is done with.
         high: partition → highest offset that earlier owners wrote.
         foreign: a task that is not of this group, if one was seen.
+        cleared: offsets of TRUNCATEs whose clear was applied, with nothing older written behind it: read again, they would only
+            take away for a moment what is rightly there.
     """
 
     scanned: int
     late: list[LateWrite] = field(default_factory=list)
     high: dict[TopicPartition, int] = field(default_factory=dict)
     foreign: Task | None = None
+    cleared: set[int] = field(default_factory=set)
 
 
 async def at_assignment(
@@ -75,9 +78,12 @@ async def at_assignment(
             sighting.scanned = task.uid
             written = _document_write(task)
             if written is None or written.group != worker.group:
-                if watermark is not None and _is_foreign(task, worker):
-                    sighting.foreign = task
+                if _is_foreign(task, worker):
+                    sighting.cleared.clear()
+                    if watermark is not None:
+                        sighting.foreign = task
                 continue
+            _note_clear(sighting.cleared, task, written, partition)
             for covered, (low, high) in written.ranges.items():
                 if covered != partition:
                     continue
@@ -125,6 +131,17 @@ async def while_owning(
         if len(tasks) < PAGE:
             return sighting
         start = tasks[-1].uid + 1
+
+
+def _note_clear(cleared: set[int], task: Task, written: WriteMetadata, partition: TopicPartition) -> None:
+    if partition not in written.ranges or task.status in _WITHOUT_EFFECT:
+        return
+    offset, high = written.ranges[partition]
+    if written.kind != PartKind.CLEAR:
+        # A flush that covers the TRUNCATE holds nothing of before it.
+        cleared.difference_update([clear for clear in cleared if high < clear])
+    elif task.status is TaskStatus.SUCCEEDED:
+        cleared.add(offset)
 
 
 def _is_foreign(task: Task, worker: WorkerIdentity) -> bool:
