@@ -20,10 +20,14 @@ def test_every_kind_names_its_doubt_and_the_command_that_clears_it(kind: Finding
     rule = RULES[kind]
 
     assert rule.doubt
-    # What the watch sees go, it clears; where a command proves, somebody has to say that the proof is missing.
-    if rule.proof is not Proof.GONE:
-        assert f"sync-worker findings clear {kind.value} {{subject}} --reason" in rule.remedy
-        assert ("--unproven" in rule.remedy) == (rule.proof is not Proof.DECISION)
+    # What the watch sees go, it clears; what a command proves, that command clears; who clears it without one says so.
+    clears = f"sync-worker findings clear {kind.value} {{subject}} --reason" in rule.remedy
+    if rule.proof is Proof.DECISION:
+        assert clears
+        assert "--unproven" not in rule.remedy
+    elif rule.proof is not Proof.GONE:
+        assert "sync-worker backfill " in rule.remedy or "sync-worker drift " in rule.remedy
+        assert clears == ("--unproven" in rule.remedy)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FindingKind if RULES[kind].blocks])

@@ -120,7 +120,7 @@ def test_what_would_lose_events_is_objected_to(
         assert problem is not None
         assert words in problem.message
         assert (problem.kind, problem.subject) == ("log-replaced", "t:0")
-        assert "findings clear log-replaced t:0" in problem.remedy
+        assert "sync-worker backfill INDEX --prune" in problem.remedy
 
 
 @pytest.mark.parametrize(("bookmark", "committed"), [(None, 50), (BOOKMARK, 51)])
