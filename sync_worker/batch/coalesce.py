@@ -63,6 +63,16 @@ class Batch:
             entries[document_id] = entry
         self.size = size
 
+    def forget_before(self, document_id: str, partition: TopicPartition, offset: int) -> None:
+        """Nothing older than this change is to be written of the document."""
+        entry = self.entries.get(document_id)
+        if entry is not None and entry.partition == partition and entry.offset < offset:
+            del self.entries[document_id]
+            self.size -= ENTRY_OVERHEAD + len(entry.line or b"")
+            if not self.entries and self.clear is None:
+                self.release()
+                self.size = 0
+
     def put_clear(self, entry: Entry) -> None:
         """Every document before it is superseded."""
         self.entries.clear()

@@ -75,7 +75,7 @@ class MovedRows:
         taken = [(written.row, written.partition) for written in self._written]
         for row in await self._state.moved_rows(places) if places else ():
             partition = self._partitions.get(row.place)
-            if partition is None or (row, partition) in taken:
+            if partition is None or not _caught_up(partition) or (row, partition) in taken:
                 continue
             async with partition.lock:
                 if not partition.dropped:

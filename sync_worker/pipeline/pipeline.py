@@ -345,9 +345,10 @@ class Pipeline:
             tail_of(chunk.records[-1]) if chunk.records else None,
         )
         for lane in lanes:
-            if self._put(lane, translation, partition.place):
+            if self._put(lane, translation):
                 lane.buffer.add_span(span)
                 lane.arrived()
+            _forget_what_failed(lane, translation, partition.place)
         span.release()
         self._count_promises(partition, chunk, translation)
         self._settled[partition.place.topic].set()
@@ -382,15 +383,11 @@ class Pipeline:
         """Read the open findings at once, as it is done every few seconds anyway. Raises StateUnavailable."""
         self.health.learned(await self._state.findings())
 
-    def _put(self, lane: Lane, translation: Translation, place: TopicPartition) -> bool:
+    def _put(self, lane: Lane, translation: Translation) -> bool:
         """Whether there was anything for this lane."""
         name, buffer = lane.index.name, lane.buffer
         steps = _for_lane(lane, translation)
         buffer.put_all(steps)
-        for failure, _ in _failures_of(lane, translation):
-            # A change that lacks columns may fail now and have been applied by an earlier owner: the source's row decides.
-            if failure.document_id is not None and failure.offset < -1:
-                buffer.forget_before(failure.document_id, place, failure.offset)
         for operation, count in Counter([entry.operation for _, entry in steps]).items():
             self._telemetry.count("events", count, index=name, operation=operation.name.lower())
         if translation.snapshot in _SNAPSHOTS and steps:
@@ -504,7 +501,6 @@ class Pipeline:
             journal.scanned[partition.place] = sighting.scanned
             written_until = max(sighting.high.get(partition.place, -1) + 1, prepared.acknowledged)
             lane.open(partition.generation, partition.place, prepared.topic_id, written_until)
-            lane.cleared[partition.place] = sighting.cleared
             if written_until <= prepared.next_offset or prepared.next_offset >= prepared.end_offset:
                 lane.replay_until.pop(partition.place, None)
 
@@ -565,6 +561,14 @@ def _for_lane(lane: Lane, translation: Translation) -> Sequence[tuple[str | None
     if lane.takes_rows or not rows:
         return steps
     return [step for step in steps if step[1].offset not in rows]
+
+
+def _forget_what_failed(lane: Lane, translation: Translation, place: TopicPartition) -> None:
+    """A change that lacks columns may fail now and have been applied by an earlier owner: the source's row decides. Then what
+    is older of its document was shown before, and must not be again."""
+    for failure, _ in _failures_of(lane, translation):
+        if failure.document_id is not None and failure.offset < lane.replay_until.get(place, 0):
+            lane.buffer.forget_before(failure.document_id, place, failure.offset)
 
 
 def _failures_of(lane: Lane, translation: Translation) -> list[tuple[Failure, Record | None]]:

@@ -128,7 +128,7 @@ class Retries:
     async def _take_up(self, lane: Lane, place: TopicPartition, retries: Sequence[AskedRetry]) -> None:
         records = await self._records(retries)
         partition = self._partitions.get(place)
-        if partition is None:
+        if partition is None or not self._caught_up(partition):
             return
         async with partition.lock:
             for retry in retries:

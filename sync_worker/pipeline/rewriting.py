@@ -93,8 +93,8 @@ class Rewriting:
 
     async def _take_up(self, lanes: Sequence[Lane], place: TopicPartition, asked: Sequence[Rewrite]) -> None:
         partition = self._partitions.get(place)
-        if partition is None:
-            return
+        if partition is None or not _caught_up(partition):
+            return  # it came back meanwhile, and what an earlier owner applied may come once more
         async with partition.lock:
             if partition.dropped or any(not lane.asks_open or lane.replay_until for lane in lanes):
                 return

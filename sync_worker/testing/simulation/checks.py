@@ -91,7 +91,8 @@ class Checks:
         self._unanswered: dict[str, str] = {}
         self._isolated: set[str] = set()
         self._accepted: dict[str, tuple[made.Task, WriteMetadata]] = {}
-        self._aged: set[tuple[str, int]] = set()
+        self._aged: dict[tuple[str, int], int] = {}
+        self._shown_late: set[tuple[str, int]] = set()
         self._early: set[tuple[str, int]] = set()
         self._read: set[tuple[str, int]] = set()
 
@@ -137,6 +138,8 @@ class Checks:
         old = written.generation < self._group.generation
         if old or written.nonce in self._lost:
             self._late.add(written.nonce)
+            # What undoes a late write may well be what was sent before.
+            self._unanswered = {worker: nonce for worker, nonce in self._unanswered.items() if nonce == written.nonce}
             self.sometimes["a zombie's write arrives" if old else "a lost request's write arrives"] += 1
             if isinstance(task.content, made.Clear):
                 self.causes.add("late clear")
@@ -232,15 +235,16 @@ class Checks:
     def _shows(self, document: tuple[str, int], offset: int, written: WriteMetadata) -> None:
         before = self._shown.get(document, -1)
         self._shown[document] = offset
-        came_early = document in self._early
+        came_early, came_late = document in self._early, document in self._shown_late
         high = max(high for _, high in written.ranges.values())
         (self._early.add if offset > high or document in self._read else self._early.discard)(document)
+        (self._shown_late.add if written.nonce in self._late else self._shown_late.discard)(document)
         if offset >= before:
-            if document in self._aged:
-                self._aged.discard(document)
+            if offset >= self._aged.get(document, offset + 1):
+                del self._aged[document]
                 self.sometimes["an older document heals"] += 1
             return
-        self._aged.add(document)
+        self._aged[document] = max(before, self._aged.get(document, -1))
         self.sometimes["an older document is shown"] += 1
         if written.kind == "clear":
             # Read again after a restart. It can't be one task with what follows it, so the index is empty for a moment.
@@ -248,6 +252,9 @@ class Checks:
         elif came_early:
             # A row that had to be read from the source was newer than the change that asked for it; what lies between follows.
             self.sometimes["a row read from the source is ahead of the log"] += 1
+        elif came_late:
+            # A zombie was ahead of the owner, who goes on and comes by there again.
+            self.sometimes["an owner writes below what a zombie wrote"] += 1
         elif written.nonce not in self._late and not self.relaxed:
             self.fail(
                 f"document {document} showed offset {before} and now shows {offset}: {written.worker} wrote it in generation "
@@ -288,7 +295,7 @@ class Checks:
         for key, offset in newest.items():
             document = (target.uid, key)
             clear = max((c for c in self._clears.get(target.table, []) if c < next_offset), default=-1)
-            if self._shown.get(document, -1) >= offset or document in self._aged | self._early or clear > offset:
+            if self._shown.get(document, -1) >= offset or document in self._aged or document in self._early or clear > offset:
                 continue
             if any(next_offset <= o < delivered for o in self._of_key[target.table, key]):
                 continue  # superseded by a change that is known, and will be read again should this worker end

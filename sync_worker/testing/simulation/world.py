@@ -248,6 +248,8 @@ class World:
                 holds = [(w.process.name, hold) for w in self.living for hold in w.pipeline.health.holds()]
                 return f"{place} is committed up to {broker.offsets.get(place)} of {broker.ends[place]}, holds: {holds}"
         for worker in self.living:
+            if worker.process.stalled_until > engine.now():
+                return f"{worker.process.name} sleeps"
             if not worker.settled or worker.pipeline.health.holds():
                 return f"{worker.process.name} has work, holds: {worker.pipeline.health.holds()}"
         if self.operator.busy:

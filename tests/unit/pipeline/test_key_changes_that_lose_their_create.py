@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import pytest
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.change.partitioner import partition_of
+from sync_worker.ports import MovedRow
 from sync_worker.testing.memory import envelope
 
 from .world import PLACE, TABLE, TOPIC, World
@@ -210,3 +212,25 @@ async def test_a_row_that_is_refused_can_be_tried_again(world: World, from_sourc
         assert time.monotonic() < end
         await asyncio.sleep(0.01)
     assert set(world.documents()) == {"11"}
+
+
+async def test_a_partition_that_changes_hands_while_requests_are_read_ends_nothing(world: World) -> None:
+    """The worker gets it back in another generation, which is not prepared yet: the request waits for that."""
+    here, there = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
+    worker = await world.start(partitions=2)
+    await world.until(worker.pipeline.health.ready, "prepared")
+    real, again = world.state.moved_rows, []
+
+    async def moved_rows(places: Collection[TopicPartition]) -> Sequence[MovedRow]:
+        rows = await real(places)
+        if rows and not again:
+            again.append(rows)
+            await worker.assign(2, [here, there])
+        return rows
+
+    world.state.moved_rows = moved_rows  # type: ignore[method-assign]
+    old, new = key_in(0, 0), key_in(1, 0)
+    Key(world, old, new, name="one", n=1).gone(here)
+    await worker.deliver(here)
+    await world.until(lambda: str(new) in world.documents(), "the moved row")
+    assert again
