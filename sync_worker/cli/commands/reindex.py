@@ -110,12 +110,7 @@ def _run(
     from sync_worker.wiring import reindex as wired
 
     def key() -> str:
-        from sync_worker.wiring import build
-
-        known = (
-            settings.meilisearch[settings.indexes[indexes[0]].meilisearch].admin_key if indexes[0] in settings.indexes else None
-        )
-        return build.secret(known) if known is not None and key_file is None else admin_key(key_file)
+        return _key(settings, indexes, key_file)
 
     if verb == "status":
         return within(timeout, wired.reindex_status(settings, indexes))
@@ -137,6 +132,15 @@ def _run(
 
         show_error(failed)
         raise typer.Exit(ExitStatus.FOUND) from failed
+
+
+def _key(settings: Config, indexes: list[str], file: Path | None) -> str:
+    """An administrator's key: what was given, else the configuration's."""
+    from sync_worker.wiring import build
+
+    chosen = next((settings.indexes[name] for name in indexes or settings.indexes if name in settings.indexes), None)
+    known = None if chosen is None else settings.meilisearch[chosen.meilisearch].admin_key
+    return build.secret(known) if known is not None and file is None else admin_key(file)
 
 
 def _lines(one: RebuildShown) -> list[str]:
@@ -162,7 +166,7 @@ def _lines(one: RebuildShown) -> list[str]:
 def _plan(settings: Config, indexes: list[str], key_file: Path | None, json: bool, timeout: float) -> None:
     from sync_worker.wiring import reindex as wired
 
-    report: ReindexPlan = within(timeout, wired.reindex_plan(settings, indexes, key=lambda: admin_key(key_file)))
+    report: ReindexPlan = within(timeout, wired.reindex_plan(settings, indexes, key=lambda: _key(settings, indexes, key_file)))
     if json:
         print_report(report)
     else:
