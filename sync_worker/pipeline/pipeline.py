@@ -501,6 +501,7 @@ class Pipeline:
             journal.scanned[partition.place] = sighting.scanned
             written_until = max(sighting.high.get(partition.place, -1) + 1, prepared.acknowledged)
             lane.open(partition.generation, partition.place, prepared.topic_id, written_until)
+            lane.cleared[partition.place] = sighting.cleared
             if written_until <= prepared.next_offset or prepared.next_offset >= prepared.end_offset:
                 lane.replay_until.pop(partition.place, None)
 
