@@ -71,7 +71,6 @@ async def look(parts: ReindexParts, rebuild: Rebuild, gates: Gates) -> Sequence[
     """All gates, cheapest first. Raises the ports' errors where one can't be looked at."""
     return [
         await _settings(parts, rebuild),
-        await _tasks(parts, rebuild),
         await _count(parts, rebuild, gates.min_documents),
         *[await _sample(parts, rebuild, sample) for sample in gates.samples],
         await _drift(parts, rebuild),
@@ -84,8 +83,8 @@ async def _settings(parts: ReindexParts, rebuild: Rebuild) -> GateSeen:
     return GateSeen("settings", not differing, f"differ: {', '.join(sorted(differing))}" if differing else "as declared")
 
 
-async def _tasks(parts: ReindexParts, rebuild: Rebuild) -> GateSeen:
-    """Changes never stop, so that some task is often on its way: there has to be a moment without one."""
+async def no_task(parts: ReindexParts, rebuild: Rebuild) -> GateSeen:
+    """Looked at while the workers stand still: as long as changes come, some task is always on its way."""
     deadline = parts.clock.monotonic() + _PATIENCE_S
     while True:
         left = {

@@ -11,7 +11,7 @@ from sync_worker.errors import SinkDenied, SinkUnavailable, SyncWorkerError
 from sync_worker.operations.audit import audited
 from sync_worker.operations.backfill.request import Asked, request
 from sync_worker.operations.reindex.filled import after_swap, before_swap
-from sync_worker.operations.reindex.gates import GateFailed, Gates, GateSeen, look, read_gates
+from sync_worker.operations.reindex.gates import GateFailed, Gates, GateSeen, look, no_task, read_gates
 from sync_worker.operations.reindex.parts import ReindexParts
 from sync_worker.operations.reindex.report import RebuildShown
 from sync_worker.operations.settings import settings_differences
@@ -214,6 +214,9 @@ class Reindex:
                 # Nothing was asked of the server yet: go on writing rather than wait for who may not come.
                 await self._to(rebuild, rests_at(rebuild))
                 raise
+            if not (seen := await no_task(self._parts, rebuild)).passed:
+                await self._to(rebuild, rests_at(rebuild))
+                raise GateFailed(rebuild, [seen])
             rebuild = await self._to(rebuild, Phase.SWAPPING)
             await self._ask_for_swap(rebuild)
         else:
