@@ -219,7 +219,8 @@ async def test_a_partition_that_changes_hands_while_requests_are_read_ends_nothi
     here, there = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
     worker = await world.start(partitions=2)
     await world.until(worker.pipeline.health.ready, "prepared")
-    real, again = world.state.moved_rows, []
+    real = world.state.moved_rows
+    again: list[Sequence[MovedRow]] = []
 
     async def moved_rows(places: Collection[TopicPartition]) -> Sequence[MovedRow]:
         rows = await real(places)
