@@ -7,7 +7,6 @@ A restart in the middle of a key change may lose its tombstone and its create (s
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from sync_worker.change.model import Row, TopicPartition
+from sync_worker.change.partitioner import partition_of
 from sync_worker.change.unavailable import PLACEHOLDER
 from sync_worker.testing.simulation import engine
 from sync_worker.testing.simulation.broker import Broker
@@ -218,4 +218,5 @@ class Connector:
         return self._broker.topics[f"app.{table}"].partitions
 
     def place(self, table: str, key: int | None) -> TopicPartition:
-        return TopicPartition(f"app.{table}", zlib.crc32(str(key).encode()) % self.partitions(table))
+        count = self.partitions(table)
+        return TopicPartition(f"app.{table}", 0 if key is None else partition_of(orjson.dumps({"id": key}), count))
