@@ -22,10 +22,12 @@ PROCESSES = 2
 """How many share the files of `pytest -n auto`, each with a stack of its own (2.5 GiB): most of the time is waiting."""
 REUSE_VARIABLE = "SYNC_WORKER_TEST_STACK"
 LONG_VARIABLE = "SYNC_WORKER_LONG"
+UNFINISHED_VARIABLE = "SYNC_WORKER_UNFINISHED"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"long: takes minutes and repeats what a shorter test shows; {LONG_VARIABLE}=1 runs it")
+    config.addinivalue_line("markers", f"unfinished: of a verb that is not done yet; {UNFINISHED_VARIABLE}=1 runs it")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,11 +37,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get(LONG_VARIABLE) == "1":
-        return
-    for item in items:
-        if item.get_closest_marker("long") is not None:
-            item.add_marker(pytest.mark.skip(reason=f"takes minutes: set {LONG_VARIABLE}=1"))
+    for marker, variable, why in (
+        ("long", LONG_VARIABLE, "takes minutes"),
+        ("unfinished", UNFINISHED_VARIABLE, "of a verb that is not done yet"),
+    ):
+        for item in items:
+            if os.environ.get(variable) != "1" and item.get_closest_marker(marker) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"{why}: set {variable}=1"))
 
 
 @pytest.fixture(scope="session")
