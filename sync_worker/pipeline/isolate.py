@@ -159,7 +159,6 @@ class Isolation:
             suspects = await self._bisect_in_place()
         else:
             accused = set(suspects)
-            self._fails_on_scratch |= accused
             acquitted = {document_id: entry for document_id, entry in self.pool.items() if document_id not in accused}
             self._cause = await self._send(acquitted) if acquitted else None
             if self._cause is not None:
@@ -330,6 +329,8 @@ class Isolation:
                 if policy_for(cause.code).verdict is Verdict.HOLD:
                     raise SinkFull(f"{self._index.name}: {cause.code}: {cause.message}")
                 failed = cause
+                if len(lines) == 1:  # a suspect that is left over, because all others passed, was not seen to fail here
+                    self._fails_on_scratch.add(lines[0][0])
                 bisection.failed(named_document(cause.message, set(group)))
                 self._count(len(bisection.suspects) - suspect_count, len(bisection.acquitted) - acquitted_count, cause)
                 suspect_count, acquitted_count = len(bisection.suspects), len(bisection.acquitted)

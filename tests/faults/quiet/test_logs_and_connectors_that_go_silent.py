@@ -140,7 +140,7 @@ def test_the_retention_passed_what_was_not_read(site: Site) -> None:
     worker = site.worker()
     subject = f"{site.topic('public.aged')}:0"
     worker.wait_for_hold("log-replaced")
-    assert "sync-worker findings clear log-replaced" in remedy(site, "log-replaced", subject)
+    assert "sync-worker backfill" in remedy(site, "log-replaced", subject)
     assert site.positions()[place] == (committed, end), "it goes on only when somebody has decided"
     site.execute("UPDATE steady SET name = 'goes on' WHERE id = 1")
     eventually(lambda: {"id": 1, "name": "goes on", "extra": None} in site.documents("steady"), 30, worker.tail)
