@@ -124,7 +124,7 @@ def test_the_dead_letter_topic_is_missing(site: Site) -> None:
     touch(site)
     worker.wait_for_hold("dead letters")
     assert site.positions()[f"{site.topic('public.items')}/0"][0] == before[0]
-    site.create_topic(topic, retention_ms="-1")
+    site.create_topic(topic, retention_ms="-1", max_message_bytes=str(20 * 1024 * 1024))
     site.wait_equal(60)
     # One bad record for each of the table's two indexes.
     assert sorted(failure["index_name"] for failure in site.failures()) == ["items", "many"]

@@ -134,7 +134,7 @@ def test_a_topic_that_was_deleted_and_made_anew_is_noticed(site: Site, running: 
     if not running:
         worker.sigterm()
     site.delete_topic(topic)
-    site.create_topic(topic, retention_ms="-1")
+    site.create_topic(topic, retention_ms="-1", max_message_bytes=str(20 * 1024 * 1024))
     site.execute(REFILL, "UPDATE items SET n = n + 1")
     eventually(lambda: site.positions()[f"{topic}/0"][1] > end, 60, lambda: f"{site.positions()}, was {end}")
     if not running:
