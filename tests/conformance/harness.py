@@ -21,7 +21,8 @@ class Server:
         self.url = url
         self.master_key = master_key
         self.payload_limit = payload_limit
-        self.client = httpx.Client(base_url=url, timeout=120)
+        # A connection for each request: a real server closes the one whose body it refused to read, when nobody expects it.
+        self.client = httpx.Client(base_url=url, timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> httpx.Response:
         headers["Authorization"] = f"Bearer {key or self.master_key}"

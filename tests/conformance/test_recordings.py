@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from harness import Server
 from recordings import Replay, scenarios
@@ -13,9 +12,8 @@ SCENARIOS = scenarios()
 @pytest.fixture(scope="session")
 def differences(fresh_server: Server) -> dict[str, list[str]]:
     """All scenarios, played once in their recorded order: later ones see what earlier ones left behind."""
-    with httpx.Client(base_url=fresh_server.url, timeout=120) as client:
-        replay = Replay(client, fresh_server.master_key)
-        return {scenario.name: replay.play(scenario) for scenario in SCENARIOS}
+    replay = Replay(fresh_server.client, fresh_server.master_key)
+    return {scenario.name: replay.play(scenario) for scenario in SCENARIOS}
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
