@@ -11,6 +11,7 @@ import structlog
 
 from sync_worker.change.header import run_id
 from sync_worker.change.model import Record, TopicPartition
+from sync_worker.errors import StateUnavailable
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.pipeline.translate import Translation
 from sync_worker.ports import Clock, Log, State
@@ -21,7 +22,7 @@ from sync_worker.watch.snapshots import unasked
 log = structlog.get_logger(__name__)
 
 _KNOWN_S = 10.0
-"""How long fills are taken as they were read last, and how often one index's finding is renewed."""
+"""How long fills are taken as they were read last, and how often one index's finding is renewed, or a run's note tried again."""
 
 
 class Witness:
@@ -35,30 +36,40 @@ class Witness:
         self._fills: dict[str, Fill | None] = {}
         self._learned_at: dict[str, float] = {}
         self._told_at: dict[str, float] = {}
+        self._note_again_at: dict[TopicPartition, float] = {}
 
     def concerns(self, place: TopicPartition, records: Sequence[Record], translation: Translation) -> bool:
         """Whether there is anything to look at."""
         if translation.snapshot_row is not None:
             return True
-        return bool(records) and run_id(records[-1]) != self._runs.get(place)
+        return bool(records) and self._is_new(place, run_id(records[-1]))
+
+    def _is_new(self, place: TopicPartition, run: str | None) -> bool:
+        return run != self._runs.get(place) and self._clock.monotonic() >= self._note_again_at.get(place, 0.0)
 
     async def look(
         self, place: TopicPartition, topic_id: str, records: Sequence[Record], translation: Translation, indexes: Collection[str]
     ) -> None:
         """Raises StateUnavailable, LogUnavailable; may be repeated. Call it before the records can be acknowledged."""
         run = run_id(records[-1]) if records else None
-        if run is not None and self._runs.get(place) != run:
+        if run is not None and self._is_new(place, run):
             await self._note_run(place, run)
         if translation.snapshot_row is not None:
             await self._note_snapshot(place, topic_id, translation.snapshot_row, translation.snapshot_end, indexes)
 
     async def _note_run(self, place: TopicPartition, run: str) -> None:
+        """A note for people, so a state database that is away keeps no change from the index: it is tried again later."""
         key = (f"partition {place.topic}:{place.partition}", "connector run")
-        known = (await self._state.recorded_facts()).get(key)
-        if known != run:
-            await self._state.record_facts({key: run})
-            if known is not None:
-                log.info("the connector was restarted", topic=place.topic, partition=place.partition, run=run)
+        try:
+            known = (await self._state.recorded_facts()).get(key)
+            if known != run:
+                await self._state.record_facts({key: run})
+        except StateUnavailable as fault:
+            log.warning("the connector's run is not noted", cause=fault.message)
+            self._note_again_at[place] = self._clock.monotonic() + _KNOWN_S
+            return
+        if known is not None and known != run:
+            log.info("the connector was restarted", topic=place.topic, partition=place.partition, run=run)
         self._runs[place] = run
 
     async def _note_snapshot(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import orjson
 
 from sync_worker.change.model import TopicPartition
+from sync_worker.errors import StateUnavailable
 from sync_worker.failure.findings import FindingKind, found
 from sync_worker.testing.memory import envelope
 from sync_worker.watch.fill import Fill, FillProof
@@ -130,3 +131,17 @@ async def test_each_table_is_judged_by_its_own_fill(world: World) -> None:
         await worker.deliver(place)
         await world.acknowledged(1, place)
     assert sorted(finding.subject for finding in await world.state.findings()) == ["others", "things"]
+
+
+async def test_a_run_that_can_not_be_noted_keeps_no_change_back(world: World) -> None:
+    """It is a note for people: a state database that is away stops acknowledgements, and not what searches show."""
+    worker = await world.start()
+    await world.until(worker.pipeline.health.ready, "prepared")
+
+    async def away() -> dict[tuple[str, str], object]:
+        raise StateUnavailable("the state database is away")
+
+    world.state.recorded_facts = away  # type: ignore[method-assign]
+    read(world, 1, None, run="r2")
+    await worker.deliver()
+    await world.until(lambda: "1" in world.documents(), "the change")
