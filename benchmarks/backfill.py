@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 
-import psycopg
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -22,11 +21,7 @@ def measure(setting: Setting) -> list[Figure]:
     server = Server(setting.stack)
     with site(setting.stack, setting.folder) as mine:
         mine.create_database()
-        with psycopg.connect(mine.database_url) as connection:
-            connection.execute(cities.SCHEMA.encode())
-            with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-                for row in found:
-                    copy.write_row([row[column] for column in cities.COLUMNS])
+        cities.load(mine.database_url, found)
         mine.cli("connector", "apply")
         until(lambda: _end(setting, mine) >= len(found), "the connector's first snapshot", within_s=300)
         _forget(setting, mine)

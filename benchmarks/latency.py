@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks import cities
 from benchmarks.harness import Figure, Goal, Setting, quantile, until
 from benchmarks.server import Server, moment
-from benchmarks.site import Site, Worker, site
+from benchmarks.site import Site, Worker, site, started
 
 PARTS = ("postgres", "kafka", "connect", "meilisearch")
 _ROWS = 1_000
@@ -33,7 +33,7 @@ def measure(setting: Setting) -> list[Figure]:
     server = Server(setting.stack)
     with site(setting.stack, setting.folder) as mine:
         mine.create_database()
-        worker = _start(server, mine, found)
+        worker = started(server, mine, found, (sys.executable, "-m", "benchmarks.traced_worker"))
         ours: list[float] = []
         bare: list[float] = []
         bare_seen: list[float] = []
@@ -67,20 +67,6 @@ def _document(row: cities.Row, population: int) -> bytes:
     document = {name: row[name] for name in ("id", "name", "country", "region", "timezone")}
     geo = {"lat": row["latitude"], "lng": row["longitude"]}
     return orjson.dumps(document | {"population": population, "other_names": row["other_names"], "_geo": geo})
-
-
-def _start(server: Server, mine: Site, found: list[cities.Row]) -> Worker:
-    with psycopg.connect(mine.database_url) as connection:
-        connection.execute(cities.SCHEMA.encode())
-        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-            for row in found:
-                copy.write_row([row[column] for column in cities.COLUMNS])
-    server.create(mine.name, cities.DECLARATION["settings"])
-    worker = mine.start((sys.executable, "-m", "benchmarks.traced_worker"))
-    mine.cli("connector", "apply")
-    worker.wait_ready()
-    server.until_searchable(mine.name, len(found), within_s=120)
-    return worker
 
 
 def _until_seen(server: Server, uid: str, document_id: int, value: int) -> float:

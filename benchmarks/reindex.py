@@ -69,11 +69,7 @@ def measure(setting: Setting) -> list[Figure]:
     server.delete(uid)
     with site(setting.stack, setting.folder) as mine:
         mine.create_database()
-        with psycopg.connect(mine.database_url) as connection:
-            connection.execute(cities.SCHEMA.encode())
-            with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-                for row in found:
-                    copy.write_row([row[column] for column in cities.COLUMNS])
+        cities.load(mine.database_url, found)
         mine.cli("connector", "apply")
         server.create(mine.name, cities.DECLARATION["settings"])
         worker = mine.start()

@@ -20,11 +20,14 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from benchmarks import cities
 from benchmarks.cities import DECLARATION, TABLE
 from benchmarks.harness import NotMeasuredError, until
+from benchmarks.server import Server
 from sync_worker.testing.stack import Stack
 
 _PROGRAM = (sys.executable, "-m", "sync_worker")
+_WORKER = (*_PROGRAM, "run")
 
 
 @dataclass
@@ -148,7 +151,7 @@ class Site:
             raise NotMeasuredError(f"sync-worker {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self, program: Sequence[str] = (*_PROGRAM, "run")) -> Worker:
+    def start(self, program: Sequence[str] = _WORKER) -> Worker:
         """Start the worker without waiting for anything."""
         log = self.folder / f"{self.name}-{len(self._workers)}.log"
         began = time.time()
@@ -211,3 +214,14 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     return json.dumps(value)
+
+
+def started(server: Server, mine: Site, found: Sequence[cities.Row], program: Sequence[str] = _WORKER) -> Worker:
+    """A worker whose index holds these cities. The site's database is there, and empty."""
+    cities.load(mine.database_url, found)
+    server.create(mine.name, DECLARATION["settings"])
+    worker = mine.start(program)
+    mine.cli("connector", "apply")
+    worker.wait_ready()
+    server.until_searchable(mine.name, len(found), within_s=120)
+    return worker

@@ -8,8 +8,7 @@ import time
 from benchmarks import cities
 from benchmarks.harness import Figure, Goal, NotMeasuredError, Setting, quantile
 from benchmarks.server import Server
-from benchmarks.site import site
-from benchmarks.wait import started
+from benchmarks.site import site, started
 from sync_worker import api
 from sync_worker.config import Config
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
 
 import httpx
 import psycopg
@@ -15,7 +14,7 @@ import psycopg
 from benchmarks import cities
 from benchmarks.harness import Figure, Goal, NotMeasuredError, Setting, quantile
 from benchmarks.server import Server
-from benchmarks.site import Site, Worker, site
+from benchmarks.site import site, started
 
 PARTS = ("postgres", "kafka", "connect", "meilisearch")
 _ROWS = 1_000
@@ -74,17 +73,3 @@ def _barrier(page: httpx.Client, **query: str) -> float:
     if answer.status_code != 200:
         raise NotMeasuredError(f"the barrier did not pass: {answer.text}")
     return took
-
-
-def started(server: Server, mine: Site, found: list[Mapping[str, object]]) -> Worker:
-    with psycopg.connect(mine.database_url) as connection:
-        connection.execute(cities.SCHEMA.encode())
-        with connection.cursor().copy(b"COPY cities FROM STDIN") as copy:
-            for row in found:
-                copy.write_row([row[column] for column in cities.COLUMNS])
-    server.create(mine.name, cities.DECLARATION["settings"])
-    worker = mine.start()
-    mine.cli("connector", "apply")
-    worker.wait_ready()
-    server.until_searchable(mine.name, len(found), within_s=120)
-    return worker

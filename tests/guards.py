@@ -30,6 +30,7 @@ from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.mend import newest_of
 from sync_worker.pipeline.moved import MovedRows
+from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.pipeline.quarantine import FailureMemory, Quarantine
 from sync_worker.pipeline.rebuilding import Rebuilding
@@ -344,8 +345,8 @@ def a_replaced_log_is_objected_to() -> None:
 def an_accepted_log_is_read_from_its_start() -> None:
     real = prepare.Preparation._position
 
-    async def where_the_group_was(self: Any, partition: Any) -> Any:
-        prepared = await real(self, partition)
+    async def where_the_group_was(self: Any, partition: Any, *more: Any) -> Any:
+        prepared = await real(self, partition, *more)
         committed = (await self._log.committed([partition]))[partition]
         return replace(prepared, next_offset=committed, rewind=False) if prepared.rewind else prepared
 
@@ -500,7 +501,7 @@ _RETRIES = f"{_PIPELINE}/test_failed_work_is_tried_again.py"
 
 @guard("rule 4", f"{_RETRIES}::test_a_retry_waits_until_the_new_owner_has_caught_up")
 def a_retry_waits_for_the_end_as_at_the_assignment() -> None:
-    put(Retries, "_caught_up", lambda self, partition: partition.active and partition.ready.is_set())
+    put(Partition, "caught_up", property(lambda self: self.active and self.ready.is_set()))
     # The first flush after an assignment waits as well, and would coalesce the retry with what is newer.
     put(Retries, "_open_to_retries", lambda self, lane: True)
     real = Lane.open

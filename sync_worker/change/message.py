@@ -15,9 +15,6 @@ import orjson
 from sync_worker.change.header import run_id
 from sync_worker.change.model import Record
 
-OUR_PREFIX = "sync-worker."
-"""What the prefix of each of our messages begins with. Messages of applications share the topic, and prove as much."""
-
 BARRIER_PREFIX = "sync-worker.barrier"
 
 

@@ -14,15 +14,18 @@ ALIVE_S = 30.0
 
 async def live_workers(state: Books, clock: Clock) -> Sequence[WorkerRow]:
     """Raises StateUnavailable."""
-    return [worker for worker in await state.workers() if clock.now() - worker.last_seen < ALIVE_S]
+    return _alive(await state.workers(), clock)
 
 
 async def require_worker(state: Books, clock: Clock) -> Sequence[WorkerRow]:
     """Those that are alive. Raises SyncWorkerError where none is, and StateUnavailable."""
     rows = await state.workers()
-    alive = [worker for worker in rows if clock.now() - worker.last_seen < ALIVE_S]
-    if alive:
+    if alive := _alive(rows, clock):
         return alive
     last = max(rows, key=lambda worker: worker.last_seen, default=None)
     seen = "none was ever seen" if last is None else f"{last.worker} was last seen {clock.now() - last.last_seen:.0f} s ago"
     raise SyncWorkerError(f"no worker is running: {seen}", remedy="start one: sync-worker run")
+
+
+def _alive(rows: Sequence[WorkerRow], clock: Clock) -> Sequence[WorkerRow]:
+    return [worker for worker in rows if clock.now() - worker.last_seen < ALIVE_S]

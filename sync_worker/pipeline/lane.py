@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -59,11 +59,13 @@ class Lane:
         telemetry: Telemetry,
         backlog: Callable[[], int],
         settled: Callable[[], None],
+        truncated: Callable[[], Awaitable[None]],
     ) -> None:
         self.index = index
         self._settler = settler
         self.writer = writer
         self._quarantine = quarantine
+        self._truncated = truncated
         self._patience = patience
         self._limits = limits
         self._clock = clock
@@ -328,6 +330,7 @@ class Lane:
             raise SinkUnavailable(f"{self.index.name}: clearing failed: {task.error_code}: {task.error_message}")
         self.writer.journal.applied(task.uid, part.metadata or "")
         await self._quarantine.supersede_all(self.index.name, {entry.partition: entry.offset}, self.topic_ids)
+        await self._truncated()
         flush.batch.clear = None
         log.info("index cleared", index=self.index.name, partition=entry.partition.partition, offset=entry.offset)
 

@@ -71,11 +71,11 @@ class MovedRows:
             several: topics with more than one partition; no other has such rows.
         """
         await self._forget_applied()
-        places = [place for place, one in self._partitions.items() if place.topic in several and _caught_up(one)]
+        places = [place for place, one in self._partitions.items() if place.topic in several and one.caught_up]
         taken = [(written.row, written.partition) for written in self._written]
         for row in await self._state.moved_rows(places) if places else ():
             partition = self._partitions.get(row.place)
-            if partition is None or not _caught_up(partition) or (row, partition) in taken:
+            if partition is None or not partition.caught_up or (row, partition) in taken:
                 continue
             async with partition.lock:
                 if not partition.dropped:
@@ -132,11 +132,6 @@ class MovedRows:
 def requests(keys: Sequence[tuple[Mapping[str, object], int, int]], origin: TopicPartition, topic_id: str) -> list[MovedRow]:
     """Requests for the owners of other partitions, from (new key, its partition, offset of the delete)."""
     return [MovedRow(TopicPartition(origin.topic, number), dict(key), topic_id, origin, offset) for key, number, offset in keys]
-
-
-def _caught_up(partition: Partition) -> bool:
-    ready = partition.active and partition.ready.is_set() and partition.ledger is not None
-    return ready and partition.ledger is not None and partition.ledger.position >= partition.end_offset
 
 
 def _on_its_way(lane: Lane, row: MovedRow) -> bool:

@@ -50,6 +50,12 @@ class Partition:
     def active(self) -> bool:
         return not self.dropped and self.ledger is not None
 
+    @property
+    def caught_up(self) -> bool:
+        """Before that, changes that an earlier owner applied may come once more, and are not seen yet."""
+        prepared = not self.dropped and self.ready.is_set()
+        return prepared and self.ledger is not None and self.ledger.position >= self.end_offset
+
     def drop(self) -> None:
         self.dropped = True
         self.ready.set()

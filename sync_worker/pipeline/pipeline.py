@@ -186,6 +186,7 @@ class Pipeline:
             telemetry=self._telemetry,
             backlog=backlog,
             settled=lambda: self._on_settled(index.topic),
+            truncated=lambda: self._tell_of_truncate(index),
         )
 
     def _settler(self, sink: Sink) -> Settler:
@@ -418,17 +419,23 @@ class Pipeline:
 
     async def _before_clear(self, lane: Lane, partition: Partition) -> None:
         """Nothing to do with one partition: the clear has its place in the order there."""
-        name, topic = lane.index.name, partition.place.topic
 
-        async def leave_finding() -> None:
-            count = (await self._log.partition_counts([topic])).get(topic, 1)
-            if count > 1:
-                evidence = f"{lane.index.table} was truncated, and {topic} has {count} partitions"
-                await self._state.add_finding(found(FindingKind.TRUNCATE_OVER_PARTITIONS, name, evidence, now=self._clock.now()))
+        def wanted() -> bool:
+            return not partition.dropped
 
-        await self._patience.persist(partition.subject, leave_finding, wanted=lambda: not partition.dropped)
+        await self._patience.persist(partition.subject, lambda: self._tell_of_truncate(lane.index), wanted=wanted)
         if lane.index.truncate == "hold":
             await self._hold_for_truncate(lane, partition)
+
+    async def _tell_of_truncate(self, index: Index) -> None:
+        """Before its event is acknowledged, and again once the index is cleared: a fill that began between the two lacks what
+        the clear took from the other partitions."""
+        count = (await self._log.partition_counts([index.topic])).get(index.topic, 1)
+        if count > 1:
+            evidence = f"{index.table} was truncated, and {index.topic} has {count} partitions"
+            await self._state.add_finding(
+                found(FindingKind.TRUNCATE_OVER_PARTITIONS, index.name, evidence, now=self._clock.now())
+            )
 
     async def _hold_for_truncate(self, lane: Lane, partition: Partition) -> None:
         name = lane.index.name
@@ -459,9 +466,11 @@ class Pipeline:
             await self._rebuilding.before_preparing(partition)
             await self._control.read_pauses()
             lanes[:] = self._lanes_of(partition.place)
-            counts = await self._log.partition_counts([partition.place.topic])
+            topic = partition.place.topic
+            counts = await self._log.partition_counts([topic])
             self._translator.partition_counts.update(counts)
-            return await self._preparation.prepare(partition.place, [lane.index for lane in lanes])
+            indexes = [lane.index for lane in lanes]
+            return await self._preparation.prepare(partition.place, indexes, partitions=counts.get(topic, 0))
 
         while True:
             try:

@@ -62,12 +62,16 @@ class Preparation:
         self._worker = worker
         self._clock = clock
 
-    async def prepare(self, partition: TopicPartition, indexes: Sequence[Index]) -> Prepared:
-        """Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided."""
+    async def prepare(self, partition: TopicPartition, indexes: Sequence[Index], *, partitions: int) -> Prepared:
+        """Raises EnvironmentFault to be tried again, OperatorNeeded (with its subject) to be decided.
+
+        Args:
+            partitions: how many the topic has; 0 where it does not exist.
+        """
         # Read once: an earlier owner's late save between two reads would give a watermark that passes over what it wrote, and
         # an acknowledgement that does not know of it.
         bookmark = (await self._state.bookmarks([partition])).get(partition)
-        prepared = await self._position(partition, bookmark)
+        prepared = await self._position(partition, bookmark, partitions)
         remembered = await self._state.index_records([index.name for index in indexes])
         for index in indexes:
             record = await self.identify(index, remembered.get(index.name))
@@ -89,7 +93,7 @@ class Preparation:
             await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])
         return prepared
 
-    async def _position(self, partition: TopicPartition, bookmark: Bookmark | None) -> Prepared:
+    async def _position(self, partition: TopicPartition, bookmark: Bookmark | None, partitions: int) -> Prepared:
         topic_id = (await self._log.topic_ids([partition.topic])).get(partition.topic)
         if topic_id is None:
             raise LogUnavailable(f"the topic {partition.topic} does not exist", remedy="sync-worker connector apply")
@@ -106,7 +110,7 @@ class Preparation:
             await self.unless_accepted(subject, problem)
             tail = None
             another_log = problem.kind == FindingKind.LOG_REPLACED
-        await self._notice_growth(partition)
+        await self._notice_growth(partition, partitions)
         if bookmark is None and committed is None:
             await self._state.audit(
                 self._worker.run, "start at the log's start", subject, {"offset": start, "topic_id": topic_id}
@@ -196,9 +200,8 @@ class Preparation:
         evidence = f"the group is at {position} of {partition.topic}:{partition.partition} and did not write {index.uid}"
         await self._state.add_finding(found(FindingKind.NEVER_FILLED, index.name, evidence, now=self._clock.now()))
 
-    async def _notice_growth(self, partition: TopicPartition) -> None:
+    async def _notice_growth(self, partition: TopicPartition, count: int) -> None:
         """By a count of its own: at a first start the bookmarks of a topic's partitions come one after the other."""
-        count = (await self._log.partition_counts([partition.topic])).get(partition.topic, 0)
         fact = (f"topic {partition.topic}", "partitions")
         known = (await self._state.recorded_facts()).get(fact)
         if known == count:

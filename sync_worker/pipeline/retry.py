@@ -89,7 +89,7 @@ class Retries:
     async def round(self) -> None:
         """Judge what has settled, and take up what was asked since. Raises EnvironmentFault to be tried again."""
         await self._judge()
-        places = [place for place, partition in self._partitions.items() if self._caught_up(partition)]
+        places = [place for place, partition in self._partitions.items() if partition.caught_up]
         indexes = [name for name, lane in self._lanes.items() if lane.asks_open and self._open_to_retries(lane)]
         if not places or not indexes or len(self._written) >= _AT_ONCE:
             return
@@ -111,15 +111,6 @@ class Retries:
         """Nothing written is waiting to be judged."""
         return not self._written
 
-    def _caught_up(self, partition: Partition) -> bool:
-        """Before that, changes that were applied by an earlier owner may come once more, and are not seen yet."""
-        return (
-            partition.active
-            and partition.ready.is_set()
-            and partition.ledger is not None
-            and partition.ledger.position >= partition.end_offset
-        )
-
     def _open_to_retries(self, lane: Lane) -> bool:
         return not any(place in lane.replay_until for place in self._partitions)
 
@@ -128,7 +119,7 @@ class Retries:
     async def _take_up(self, lane: Lane, place: TopicPartition, retries: Sequence[AskedRetry]) -> None:
         records = await self._records(retries)
         partition = self._partitions.get(place)
-        if partition is None or not self._caught_up(partition):
+        if partition is None or not partition.caught_up:
             return
         async with partition.lock:
             for retry in retries:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sync_worker.batch.coalesce import Entry
-from sync_worker.change.model import Change, Operation, TopicPartition
+from sync_worker.change.model import Change, Operation, Row, TopicPartition
 from sync_worker.document.action import Write
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.model import Index
@@ -30,11 +30,22 @@ async def row_now(
     """
     document_id = index.projector.document_id(key)
     (row,) = await source.rows(index.table, list(key), [key])
+    return document_id, entry_of(index, document_id, key, row, place, offset, int(clock.now() * 1000))
+
+
+def entry_of(
+    index: Index, document_id: str, key: Mapping[str, Any], row: Row | None, place: TopicPartition, offset: int, source_ms: int
+) -> Entry:
+    """What today's declaration makes of the row for this document; a deletion where it makes none, or another one.
+
+    A row that only equals the key by its type's own rules (a text without regard to case) has a document of its own.
+
+    Raises RecordError where the row does not become a document.
+    """
     operation = Operation.DELETE if row is None else Operation.READ
-    change = Change(operation, index.table, key, row, None, (), int(clock.now() * 1000), None)
-    action = index.projector.project(change)
-    line = action.line if isinstance(action, Write) else None
-    return document_id, Entry(line, place, offset, change.source_ms, operation)
+    action = index.projector.project(Change(operation, index.table, key, row, None, (), source_ms, None))
+    ours = isinstance(action, Write) and action.document_id == document_id
+    return Entry(action.line if isinstance(action, Write) and ours else None, place, offset, source_ms, operation)
 
 
 def put_again(lane: Lane, document_id: str, entry: Entry, position: int) -> Span:

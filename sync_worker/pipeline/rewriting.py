@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import structlog
 
 from sync_worker.batch.coalesce import Entry
-from sync_worker.change.model import Change, Operation, Row, TopicPartition
-from sync_worker.document.action import Write
+from sync_worker.change.model import Operation, Row, TopicPartition
 from sync_worker.errors import RecordError
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
-from sync_worker.pipeline.rewrite import put_again
+from sync_worker.pipeline.rewrite import entry_of, put_again
 from sync_worker.ports import Clock, Membership, Rewrite, Source, State
 from sync_worker.progress.ledger import Span
 
@@ -70,7 +69,7 @@ class Rewriting:
     async def round(self) -> None:
         """One look. Raises EnvironmentFault to be tried again."""
         await self._forget_applied()
-        places = [place for place, partition in self._partitions.items() if _caught_up(partition)]
+        places = [place for place, partition in self._partitions.items() if partition.caught_up]
         indexes = [name for name, lane in self._lanes.items() if lane.asks_open and not lane.replay_until]
         if not places or not indexes or len(self._written) >= _AT_ONCE:
             return
@@ -93,7 +92,7 @@ class Rewriting:
 
     async def _take_up(self, lanes: Sequence[Lane], place: TopicPartition, asked: Sequence[Rewrite]) -> None:
         partition = self._partitions.get(place)
-        if partition is None or not _caught_up(partition):
+        if partition is None or not partition.caught_up:
             return  # it came back meanwhile, and what an earlier owner applied may come once more
         async with partition.lock:
             if partition.dropped or any(not lane.asks_open or lane.replay_until for lane in lanes):
@@ -132,11 +131,7 @@ class Rewriting:
         source_ms = int(self._clock.now() * 1000)
         if one.key is None or row is None:
             return Entry(None, one.place, offset, source_ms, Operation.DELETE)
-        change = Change(Operation.READ, lane.index.table, one.key, row, None, (), source_ms, None)
-        action = lane.index.projector.project(change)
-        # A row that only equals the key by its type's own rules (a text without regard to case) has a document of its own.
-        ours = isinstance(action, Write) and action.document_id == one.document_id
-        return Entry(action.line if isinstance(action, Write) and ours else None, one.place, offset, source_ms, Operation.READ)
+        return entry_of(lane.index, one.document_id, one.key, row, one.place, offset, source_ms)
 
     async def _forget_applied(self) -> None:
         done = []
@@ -151,9 +146,3 @@ class Rewriting:
             # The bookmark's watermark must pass this write also where nothing else comes.
             written.partition.touched = True
             self._written.pop((written.asked.index, written.asked.document_id), None)
-
-
-def _caught_up(partition: Partition) -> bool:
-    """Before that, changes that an earlier owner applied may come once more, and are not seen yet."""
-    ledger = partition.ledger
-    return partition.active and partition.ready.is_set() and ledger is not None and ledger.position >= partition.end_offset

@@ -30,12 +30,11 @@ from sync_worker.operations.backfill.report import (
 )
 from sync_worker.operations.backfill.steward import Steward
 from sync_worker.operations.drift import Compared, DriftParts
-from sync_worker.operations.drift.parts import BarrierPort
 from sync_worker.operations.indexes import prepare_indexes
 from sync_worker.ports import Clock
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
-from sync_worker.wiring.drift import build_compared
+from sync_worker.wiring.drift import build_compared, chosen
 from sync_worker.wiring.verbs import actor
 from sync_worker.wiring.watch import watched
 
@@ -69,24 +68,22 @@ class SourceTable:
             return await snapshot.count(where or None)
 
 
-def build_steward(
-    config: Config, stack: AsyncExitStack, client: ConnectClient, *, state: StateDatabase, barrier: BarrierPort, clock: Clock
-) -> Steward:
-    """Its connections are closed with `stack`."""
+def build_steward(config: Config, stack: AsyncExitStack, chain: Chain, *, state: StateDatabase, clock: Clock) -> Steward:
+    """Its own connections are closed with `stack`."""
     return Steward(
         BackfillParts(
             worker=config.worker.name,
             state=state,
-            log=build.build_log(config),
+            log=chain.log,
             signals=KafkaSignals(
                 config.kafka.bootstrap_servers,
                 config.signal_topic,
                 config.connector.topic_prefix,
                 build.security(config.kafka),
             ),
-            connector=_Connector(client, config.connector.name),
-            barrier=barrier,
-            drift=DriftParts(state, barrier, clock, Random()),
+            connector=_Connector(chain.connect, config.connector.name),
+            barrier=chain.barrier,
+            drift=DriftParts(state, chain.barrier, clock, Random()),
             clock=clock,
             notification_topic=config.notification_topic,
             watched=watched(config).indexes,
@@ -96,11 +93,8 @@ def build_steward(
 
 
 def _declared(config: Config, index: str) -> IndexDeclaration:
-    try:
-        return config.indexes[index]
-    except KeyError:
-        known = ", ".join(sorted(config.indexes))
-        raise ConfigurationError([f"index {index}: not declared"], remedy=f"declared are: {known}") from None
+    [name] = chosen(config, [index])
+    return config.indexes[name]
 
 
 def _condition(where: str | None) -> str:
@@ -189,7 +183,7 @@ async def backfill_ids(config: Config, index: str, ids: Sequence[str], *, timeou
         await chain.reader.start()
         target = build_compared(config, stack)[index]
         parts = DriftParts(state, chain.barrier, SystemClock(), Random())
-        return await requesting.by_ids(parts, target, build.build_log(config), ids, actor=actor(), timeout_s=timeout_s)
+        return await requesting.by_ids(parts, target, chain.log, ids, actor=actor(), timeout_s=timeout_s)
 
 
 async def backfill_status(config: Config, index: str | None = None, *, limit: int = 10) -> BackfillStatus:

@@ -69,19 +69,25 @@ class Chain:
     """The canary and the barrier over one set of connections. Closed with `stack`.
 
     Args:
-        health: the worker's own, where this is a worker.
+        health: the worker's own, where this is a worker; asked for when it is needed, which is after this.
+
+    Attributes:
+        log, connect: the connections to Kafka and to Connect, for whoever works beside it.
     """
 
-    def __init__(self, config: Config, state: StateDatabase, stack: AsyncExitStack, *, health: Health | None = None) -> None:
+    def __init__(
+        self, config: Config, state: StateDatabase, stack: AsyncExitStack, *, health: Callable[[], Health] | None = None
+    ) -> None:
         self._config = config
         self.reader = MessageReader(
             config.kafka.bootstrap_servers, config.message_topic, build.security(config.kafka), group=config.kafka.group
         )
-        self._client = build.build_connect(config)
+        self.log = build.build_log(config)
+        self.connect = build.build_connect(config)
         writer = PostgresMessages(build.secret(config.source.url))
-        own = None if health is None else lambda: told(config.worker.name, health.positions(), health.holds())
+        own = None if health is None else lambda: told(config.worker.name, health().positions(), health().holds())
         positions = GroupPositions(state, own=own)
-        for part in (self._client, writer, positions):
+        for part in (self.connect, writer, positions):
             stack.push_async_callback(part.close)
         stack.push_async_callback(self.reader.stop)
         clock = SystemClock()
@@ -90,8 +96,8 @@ class Chain:
             {name: config.topic(index.table) for name, index in config.indexes.items()},
             messages=_Messages(self.reader, writer),
             positions=positions,
-            connector=_Progress(self._client, config.connector.name),
-            log=build.build_log(config),
+            connector=_Progress(self.connect, config.connector.name),
+            log=self.log,
             findings=state,
             clock=clock,
             new_token=lambda: uuid.uuid4().hex,
@@ -107,7 +113,7 @@ class Chain:
             database = error.message
         connector, runs = None, False
         try:
-            status = await self._client.status(self._config.connector.name)
+            status = await self.connect.status(self._config.connector.name)
             connector = "there is no such connector" if status is None else (status.error or status.summary)
             runs = status is not None and status.running
         except SyncWorkerError:

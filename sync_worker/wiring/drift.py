@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
 
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.meilisearch.documents import MeilisearchDocuments
@@ -20,19 +19,16 @@ from sync_worker.operations import drift as comparing
 from sync_worker.operations.drift import Compared, DriftParts, DriftReport, DriftShow, IndexDrift, Wanted
 from sync_worker.operations.drift.parts import BarrierPort
 from sync_worker.operations.scrub import Scrub
-from sync_worker.ports import Clock, Depth, State, Telemetry
+from sync_worker.ports import Clock, Depth, Log, State, Telemetry
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.verbs import actor
-
-if TYPE_CHECKING:
-    from sync_worker.adapters.state import StateDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
     parts: DriftParts
-    state: StateDatabase
+    log: Log
     targets: Mapping[str, Compared]
 
 
@@ -109,10 +105,11 @@ async def _opened(config: Config, uids: Mapping[str, str] | None, *, listening: 
         if listening:
             await chain.reader.start()
         targets = build_compared(config, stack, uids=uids)
-        yield _Opened(DriftParts(state, chain.barrier, SystemClock(), Random()), state, targets)
+        yield _Opened(DriftParts(state, chain.barrier, SystemClock(), Random()), chain.log, targets)
 
 
-def _chosen(config: Config, indexes: Sequence[str]) -> list[str]:
+def chosen(config: Config, indexes: Sequence[str]) -> list[str]:
+    """These indexes, or all. Raises ConfigurationError for one that is not declared."""
     if unknown := [name for name in indexes if name not in config.indexes]:
         raise ConfigurationError(
             [f"index {name}: not declared" for name in unknown], remedy=f"declared are: {', '.join(sorted(config.indexes))}"
@@ -147,7 +144,7 @@ async def drift(
     Raises ConfigurationError, SourceUnavailable, SinkUnavailable, SinkDenied, StateUnavailable, BarrierNotPassed; SyncWorkerError
     for a repair without a worker.
     """
-    names = _chosen(config, indexes)
+    names = chosen(config, indexes)
     wanted = Wanted(depth, _condition(where), sample, limit, timeout_s)
     async with _opened(config, uids, listening=True) as opened:
         found = []
@@ -159,7 +156,7 @@ async def drift(
                     opened.parts,
                     target,
                     list(zip(one.items, candidates, strict=True)),
-                    log=build.build_log(config),
+                    log=opened.log,
                     ghosts_only=prune,
                     execute=execute,
                     actor=actor(),
@@ -172,7 +169,7 @@ async def drift(
 
 async def drift_show(config: Config, index: str, document_id: str, *, uids: Mapping[str, str] | None = None) -> DriftShow:
     """One row, the document that it asks for, and the one that the index holds."""
-    [name] = _chosen(config, [index])
+    [name] = chosen(config, [index])
     async with _opened(config, uids, listening=False) as opened:
         return await comparing.show(opened.parts, opened.targets[name], document_id)
 

@@ -70,10 +70,11 @@ async def _run(config: Config) -> int:
             stack.push_async_callback(sink.close)
         telemetry = PrometheusTelemetry()
         membership = GroupMembership()
+        chain = Chain(config, state, stack, health=lambda: pipeline.health)
         pipeline = Pipeline(
             _indexes(config, sinks, scratches),
             state=state,
-            log_port=build.build_log(config),
+            log_port=chain.log,
             dead_letters=dead_letters,
             source=source,
             membership=membership,
@@ -94,7 +95,6 @@ async def _run(config: Config) -> int:
             ),
         )
         # Before anything is waited for, so that a worker that waits is seen waiting.
-        chain = Chain(config, state, stack, health=pipeline.health)
         await chain.reader.start()
         pipeline.tasks.spawn("canary", chain.canary.run())
         health = HealthServer(
@@ -115,15 +115,14 @@ async def _run(config: Config) -> int:
             log.warning("dead letters", problem=problem)
         for name, sink in sinks.items():
             await pipeline.wait_for(f"meilisearch:{name}", partial(_make_indexes, config, name, sink))
-        client = await stack.enter_async_context(build.build_connect(config))
         watcher = build_watcher(
-            config, client, sinks=sinks, state=state, log_port=build.build_log(config), telemetry=telemetry, clock=clock
+            config, chain.connect, sinks=sinks, state=state, log_port=chain.log, telemetry=telemetry, clock=clock
         )
         # Once before anything is consumed, so that what forbids writing is known; a part that does not answer stops nothing.
         await watcher.look()
         await pipeline.wait_for("findings", pipeline.learn_findings)
         pipeline.tasks.spawn("watch", watcher.run())
-        steward = build_steward(config, stack, client, state=state, barrier=chain.barrier, clock=clock)
+        steward = build_steward(config, stack, chain, state=state, clock=clock)
         pipeline.tasks.spawn("backfills", steward.run())
         pipeline.tasks.spawn("age of comparisons", ProofAge(state, clock=clock, telemetry=telemetry).run())
         if config.scrub.rows_per_second:

@@ -36,7 +36,6 @@ class _Shape:
         self.table = quoted(schema, name)
         self.key = tuple(key)
         self.read = tuple(read)
-        self.key_at = tuple([column.name for column, _ in read].index(column.name) for column in key)
         self.select = sql.SQL(", ").join(
             [sql.SQL("t.{}::numeric" if c.type.name == "money" else "t.{}").format(quoted(c.name)) for c, _ in read]
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from sync_worker.failure.model import FailureStatus
 from sync_worker.testing.meilisearch.errors import ApiError
 
-from .schedule import KEYS, POISON, Schedule
+from .schedule import KEYS, POISON, Schedule, by_hand
 from .world import PLACE, new_world
 
 
@@ -84,18 +83,5 @@ async def run(seed: int, directory: Path) -> None:
         await RetrySchedule(world, seed).run()
 
 
-def main(first: int, count: int) -> int:
-    broken = 0
-    for seed in range(first, first + count):
-        with tempfile.TemporaryDirectory() as directory:
-            try:
-                asyncio.run(asyncio.wait_for(run(seed, Path(directory)), 90))
-            except Exception as error:
-                broken += 1
-                print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
-    print(f"{broken} of {count} broken")
-    return 1 if broken else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(by_hand(run, 90))

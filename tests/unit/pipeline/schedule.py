@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -259,12 +259,14 @@ async def run(seed: int, directory: Path) -> None:
         await Schedule(world, seed).run()
 
 
-def main(first: int, count: int) -> int:
+def by_hand(run: Callable[[int, Path], Coroutine[Any, Any, None]], limit_s: float) -> int:
+    """The seeds that the command line names, one after the other; the exit status."""
+    first, count = map(int, sys.argv[1:])
     broken = 0
     for seed in range(first, first + count):
         with tempfile.TemporaryDirectory() as directory:
             try:
-                asyncio.run(asyncio.wait_for(run(seed, Path(directory)), 60))
+                asyncio.run(asyncio.wait_for(run(seed, Path(directory)), limit_s))
             except Exception as error:
                 broken += 1
                 print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
@@ -273,4 +275,4 @@ def main(first: int, count: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(by_hand(run, 60))

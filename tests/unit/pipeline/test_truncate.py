@@ -66,6 +66,19 @@ async def test_over_several_partitions_it_leaves_a_finding(world: World) -> None
     assert [finding.kind for finding in await world.state.findings()] == ["truncate-over-partitions"]
 
 
+async def test_a_fill_that_began_before_the_clear_does_not_answer_for_it(world: World) -> None:
+    """Protocol rule 9: what the clear takes from the other partitions comes back only with a fill that began after it."""
+    worker = await world.start(partitions=2)
+    world.double.pause()
+    end = world.truncate() + 1
+    await worker.deliver()
+    assert await world.state.clear_finding("truncate-over-partitions", "things", by="a fill of before the clear")
+    world.double.resume()
+    await world.acknowledged(end)
+
+    assert [finding.kind for finding in await world.state.findings()] == ["truncate-over-partitions"]
+
+
 async def test_ignore_leaves_the_index(world: World) -> None:
     """`truncate = "ignore"` is for tables that are refilled."""
     world.declare(truncate="ignore")

@@ -206,14 +206,14 @@ async def test_a_late_write_is_seen_though_the_partitions_were_prepared_one_afte
     second = await world.worker("w2")
     prepare = second.pipeline._preparation.prepare
 
-    async def one_after_the_other(partition: TopicPartition, indexes: object) -> object:
-        prepared = await prepare(partition, indexes)  # type: ignore[arg-type]
+    async def one_after_the_other(partition: TopicPartition, indexes: object, *, partitions: int) -> object:
+        prepared = await prepare(partition, indexes, partitions=partitions)  # type: ignore[arg-type]
         if partition == PLACE:
             await write_late(second, {PLACE: (0, 0)}, id=1, name="old", n=1)
             await world.until(lambda: second.pipeline._partitions[OTHER].active, "the neighbour is prepared")
         else:
             await world.until(lambda: world.documents()["1"]["name"] == "old", "the late write is applied")
-            prepared = await prepare(partition, indexes)  # type: ignore[arg-type]
+            prepared = await prepare(partition, indexes, partitions=partitions)  # type: ignore[arg-type]
         return prepared
 
     second.pipeline._preparation.prepare = one_after_the_other  # type: ignore[method-assign,assignment]
