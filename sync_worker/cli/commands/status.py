@@ -85,11 +85,15 @@ def _show(report: StatusReport) -> None:
     alive = {True: "alive", False: "NOT ALIVE", None: "not known"}[report.alive]
     age = "" if report.canary_age_s is None else f", the last message through the whole chain is {report.canary_age_s:.1f} s old"
     print_lines(["", f"chain      {alive}{age}"])
-    if report.connector is not None:
+    if report.connector is None:
+        print_lines([f"connector  {_UNKNOWN}"])
+    else:
         state = report.connector.state
         words = "not there" if state is None else f"{state.state}, tasks: {', '.join(t.state for t in state.tasks) or 'none'}"
         print_lines([f"connector  {report.connector.name}: {words}"])
-    if report.slot is not None:
+    if report.slot is None:
+        print_lines([f"slot       {_UNKNOWN}"])
+    else:
         slot = report.slot
         kept = _bytes(slot.retained_bytes)
         words = f"{kept} of WAL kept, {slot.wal_status}, {'read' if slot.active else 'not read'}" if slot.exists else "not there"
@@ -98,17 +102,22 @@ def _show(report: StatusReport) -> None:
         if (rebuild := index.rebuild) is not None:
             beside = f"{rebuild.phase}; {index.uid} is the {rebuild.live} index, {rebuild.target_uid} beside it"
             print_lines([f"rebuild    {index.index}: {beside}", f"           waits for {rebuild.waits_for}"])
-    for worker in report.workers:
+    if report.workers is None:
+        print_lines([f"workers    {_UNKNOWN}"])
+    for worker in report.workers or ():
         ready = {True: "ready", False: "not ready", None: "does not answer"}[worker.ready]
         print_lines([f"worker     {worker.worker}: {ready}, {', '.join(worker.partitions) or 'no partitions'}"])
-    for hold in report.holds:
+    for hold in report.holds or ():
         since = "" if hold.since is None else f" since {moment(hold.since)}"
         print_lines([f"hold       {hold.subject}{since} ({hold.worker}): {hold.cause}"])
     for part in report.unreachable:
         print_lines([f"UNREACHABLE {part.part}: {part.cause}"])
-    if report.problems:
-        print_lines(["", f"{len(report.problems)} wrong:"])
-    for problem in report.problems:
+    if report.unreachable:
+        print_lines(["  do: sync-worker doctor"])
+    problems = report.without_the_unreachable
+    if problems:
+        print_lines(["", f"{len(problems)} wrong:"])
+    for problem in problems:
         print_lines([f"  {problem.subject}: {problem.kind}: {problem.what}", f"    do: {problem.remedy}"])
 
 
@@ -116,6 +125,7 @@ def _row(index: IndexStatus) -> list[str]:
     tasks = f"{_number(index.unfinished_tasks)} unfinished, {_number(index.failed_tasks)} failed"
     differ = index.settings_differ
     fill = index.fill
+    told = index.paused is not None  # whether the state database answered
     older = f", {fill.older_documents} older" if fill is not None and fill.older_documents else ""
     return [
         f"{index.index}{' (paused)' if index.paused else ''}",
@@ -127,8 +137,8 @@ def _row(index: IndexStatus) -> list[str]:
         _UNKNOWN if index.open_failures is None else str(sum(index.open_failures.values())),
         tasks,
         _UNKNOWN if differ is None else f"{len(differ)} differ" if differ else "in step",
-        "not proven" if fill is None else f"{moment(fill.filled_at)}{older}",
-        _compared(index),
+        f"{moment(fill.filled_at)}{older}" if fill is not None else "not proven" if told else _UNKNOWN,
+        _compared(index) if told else _UNKNOWN,
     ]
 
 

@@ -71,13 +71,13 @@ def _beside_rebuilds(status: StatusReport, recommended: Sequence[Action]) -> Ite
 
 
 def _paused(read: Read) -> Mapping[str, str]:
-    held = {hold.subject: hold.cause for hold in read.status.holds}
+    held = {hold.subject: hold.cause for hold in read.status.holds or ()}
     paused = [one.index for one in read.status.indexes if one.paused]
     return {name: held.get(name, "the index is paused: nothing is written to it until it is resumed") for name in paused}
 
 
 def _chain(status: StatusReport) -> Iterator[Action]:
-    findings = {(finding.kind, finding.subject) for finding in status.findings}
+    findings = {(finding.kind, finding.subject) for finding in status.findings or ()}
     yield from _connector([problem for problem in status.problems if problem.kind == "connector-down"])
     for problem in status.problems:
         why = f"{problem.kind}: {problem.what}"
@@ -151,7 +151,7 @@ def _counts(read: Read) -> Iterator[Action]:
 
 def _findings(status: StatusReport) -> Iterator[Action]:
     declared = {index.index for index in status.indexes}
-    for finding in status.findings:
+    for finding in status.findings or ():
         rule = rule_of(finding.kind)
         why = f"{finding.kind}: {finding.evidence}"
         proof = rule.proof if rule is not None else None

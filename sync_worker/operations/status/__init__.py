@@ -106,7 +106,7 @@ async def status(parts: Parts, indexes: Sequence[IndexDeclaration], *, limits: j
         *judge.unreachable_problems(asking.silent),
         *judge.connector_problems(connector),
         *judge.slot_problems(slot),
-        *judge.worker_problems(workers, known=state is not None),
+        *judge.worker_problems(workers),
         *judge.other_problems(holds, findings, alive, canary_age_s),
         *(p for index, one in zip(indexes, shown, strict=True) for p in judge.index_problems(one, index.id_field, limits)),
     )

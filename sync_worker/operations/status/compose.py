@@ -173,7 +173,9 @@ def _comparison(index: IndexDeclaration, answers: Answers) -> ComparisonStatus |
     return ComparisonStatus(best.depth.value, round(answers.now - best.began_at, 3), best.differences, best.by)
 
 
-def workers_shown(answers: Answers) -> tuple[WorkerStatus, ...]:
+def workers_shown(answers: Answers) -> tuple[WorkerStatus, ...] | None:
+    if answers.state is None:
+        return None
     shown = []
     for row in answers.live():
         seen = answers.told.get(row.worker)
@@ -183,7 +185,9 @@ def workers_shown(answers: Answers) -> tuple[WorkerStatus, ...]:
     return tuple(shown)
 
 
-def holds_shown(answers: Answers) -> tuple[HoldStatus, ...]:
+def holds_shown(answers: Answers) -> tuple[HoldStatus, ...] | None:
+    if answers.state is None:
+        return None
     holds: list[HoldStatus] = []
     for row in answers.live():
         seen = answers.told.get(row.worker)
@@ -194,11 +198,12 @@ def holds_shown(answers: Answers) -> tuple[HoldStatus, ...]:
     return tuple(holds)
 
 
-def findings_shown(answers: Answers) -> tuple[FindingStatus, ...]:
-    found = answers.state.findings if answers.state is not None else ()
+def findings_shown(answers: Answers) -> tuple[FindingStatus, ...] | None:
+    if answers.state is None:
+        return None
     return tuple(
         FindingStatus(f.kind, f.subject, f.evidence, f.doubt, f.remedy, f.blocking, f.first_seen, f.last_seen)
-        for f in sorted(found, key=lambda f: (not f.blocking, f.kind, f.subject))
+        for f in sorted(answers.state.findings, key=lambda f: (not f.blocking, f.kind, f.subject))
     )
 
 

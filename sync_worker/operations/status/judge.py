@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sync_worker.operations.status.report import (
+    UNREACHABLE,
     ConnectorStatus,
     FindingStatus,
     HoldStatus,
@@ -33,7 +34,7 @@ class Limits:
 
 def unreachable_problems(parts: Sequence[Unreachable]) -> Iterator[Problem]:
     for part in parts:
-        yield Problem("unreachable", part.part, f"{part.part} did not answer: {part.cause}", "sync-worker doctor", found=False)
+        yield Problem(UNREACHABLE, part.part, f"{part.part} did not answer: {part.cause}", "sync-worker doctor", found=False)
 
 
 def index_problems(index: IndexStatus, id_field: str, limits: Limits) -> Iterator[Problem]:
@@ -79,9 +80,10 @@ def slot_problems(slot: SlotStatus | None) -> Iterator[Problem]:
         yield Problem("slot-at-risk", slot.name, what, "sync-worker doctor")
 
 
-def worker_problems(workers: Sequence[WorkerStatus], *, known: bool) -> Iterator[Problem]:
-    """Args: `known` is whether the state database could say."""
-    if known and not workers:
+def worker_problems(workers: Sequence[WorkerStatus] | None) -> Iterator[Problem]:
+    if workers is None:
+        return
+    if not workers:
         yield Problem("no-worker", "workers", "no worker is alive: nothing is applied", "sync-worker run")
     for worker in workers:
         if not worker.answers:
@@ -90,12 +92,12 @@ def worker_problems(workers: Sequence[WorkerStatus], *, known: bool) -> Iterator
 
 
 def other_problems(
-    holds: Sequence[HoldStatus], findings: Sequence[FindingStatus], alive: bool | None, canary_age_s: float | None
+    holds: Sequence[HoldStatus] | None, findings: Sequence[FindingStatus] | None, alive: bool | None, canary_age_s: float | None
 ) -> Iterator[Problem]:
-    for hold in holds:
+    for hold in holds or ():
         if hold.kind != PAUSED:
             yield Problem("hold", hold.subject, f"{hold.worker} waits: {hold.cause}", hold.remedy)
-    for finding in findings:
+    for finding in findings or ():
         yield Problem(finding.kind, finding.subject, f"{finding.evidence}; in doubt: {finding.doubt}", finding.remedy)
     if alive is False:
         age = "none came yet" if canary_age_s is None else f"the newest is {canary_age_s:.0f} s old"

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sync_worker.operations.connector import ConnectorState
 from sync_worker.operations.report import report
 
+UNREACHABLE = "unreachable"
+"""The kind of the problem that a part did not answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -231,7 +234,7 @@ class StatusReport:
         alive: whether changes come through from the source, derived from the canary's age alone; None where nobody knows.
         canary_age_s: age of the newest message that came the whole way from PostgreSQL; None where none did, or nobody knows.
         connector, slot: None where the part did not answer.
-        workers, findings: empty also where the state database did not answer.
+        workers, holds, findings: None where the state database did not answer.
     """
 
     at: float
@@ -244,11 +247,16 @@ class StatusReport:
     indexes: tuple[IndexStatus, ...]
     connector: ConnectorStatus | None
     slot: SlotStatus | None
-    workers: tuple[WorkerStatus, ...]
-    holds: tuple[HoldStatus, ...]
-    findings: tuple[FindingStatus, ...]
+    workers: tuple[WorkerStatus, ...] | None
+    holds: tuple[HoldStatus, ...] | None
+    findings: tuple[FindingStatus, ...] | None
 
     @property
     def only_unanswered(self) -> bool:
         """All that is wrong is that some part did not answer."""
         return bool(self.problems) and not any(problem.found for problem in self.problems)
+
+    @property
+    def without_the_unreachable(self) -> tuple[Problem, ...]:
+        """The problems, less those that `unreachable` tells of already."""
+        return tuple(problem for problem in self.problems if problem.kind != UNREACHABLE)

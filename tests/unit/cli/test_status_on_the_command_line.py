@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sync_worker.cli.app import app
+from sync_worker.errors import StateUnavailable
 from sync_worker.operations.status import judge
 from sync_worker.operations.status.report import StatusReport
 from sync_worker.wiring import status as wired
@@ -70,3 +71,19 @@ def test_limits_are_part_of_the_judgement() -> None:
     behind = type(index)(**{**{name: getattr(index, name) for name in index.__slots__}, "lag_s": 10.0, "lag_messages": 1})
     assert not list(judge.index_problems(behind, "id", judge.Limits(60, 30)))
     assert [problem.kind for problem in judge.index_problems(behind, "id", judge.Limits(5, 30))] == ["lag"]
+
+
+def test_what_only_the_state_database_knows_is_unknown_without_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not "not proven", "never" or an empty list, which would be claims; and why nobody knows is said once."""
+    cause = "the state database is away"
+    report = World(faults={"state": StateUnavailable(cause)}).look()
+    shows(monkeypatch, report)
+    text = run(desk, "status").stdout
+    row = next(line for line in text.splitlines() if line.startswith("things"))
+    assert row.split()[-2:] == ["?", "?"]
+    assert "workers    ?" in text
+    assert text.count(cause) == 1
+    told = json.loads(run(desk, "status", "--json").stdout)
+    assert told["workers"] is told["holds"] is told["findings"] is None
+    (index,) = told["indexes"]
+    assert index["fill"] is index["comparison"] is index["open_failures"] is index["paused"] is None

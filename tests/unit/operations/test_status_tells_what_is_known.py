@@ -189,6 +189,7 @@ def test_a_worker_that_does_not_answer_is_named_with_its_last_holds() -> None:
     )
     report = world.look()
     assert {"worker-silent", "hold"} <= kinds(report)
+    assert report.holds is not None
     assert report.holds[0].cause == "disk full"
 
 
