@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from sync_worker.config.connector import check_overrides
-from sync_worker.document.declaration import IndexDeclaration
+from sync_worker.document.declaration import IndexDeclaration, require_declared
 
 MIB = 1024 * 1024
 
@@ -348,6 +348,11 @@ class Config(BaseModel):
     def indexes_of(self, table: str) -> tuple[IndexDeclaration, ...]:
         """The indexes that the table feeds, in the order of the file."""
         return tuple(index for index in self.indexes.values() if index.table == table)
+
+    def chosen(self, names: Collection[str] = ()) -> tuple[IndexDeclaration, ...]:
+        """These indexes in the order of the file, or all. Raises ConfigurationError for one that is not declared."""
+        require_declared(names, self.indexes)
+        return tuple(index for name, index in self.indexes.items() if not names or name in names)
 
     @property
     def signal_topic(self) -> str:

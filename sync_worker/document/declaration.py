@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from sync_worker.document.predicate import Predicate, compile_predicate
 from sync_worker.document.problem import Problem, ProblemsError, suggestion
 from sync_worker.document.refuse import VectorRules
 from sync_worker.document.value import FieldType
+from sync_worker.errors import ConfigurationError
 
 KNOWN_SETTINGS = frozenset(
     (
@@ -74,6 +76,14 @@ def _check_uid(uid: str) -> str:
     if _INDEX_UID(uid) is None:
         raise ValueError(f"`{uid}` is no index uid; use 1 to 400 of A-Z a-z 0-9 _ -")
     return uid
+
+
+def require_declared(names: Iterable[str], declared: Collection[str]) -> None:
+    """Raises ConfigurationError for indexes that nobody declared, all at once: one wording for every verb."""
+    if unknown := sorted(set(names) - set(declared)):
+        raise ConfigurationError(
+            [f"index {name}: not declared" for name in unknown], remedy=f"declared are: {', '.join(sorted(declared))}"
+        )
 
 
 def check_table(table: str) -> str:

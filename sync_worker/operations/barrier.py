@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from sync_worker.change.message import BARRIER_PREFIX, Message, shown_lsn
 from sync_worker.change.model import TopicPartition
+from sync_worker.document.declaration import require_declared
 from sync_worker.errors import ConfigurationError, EnvironmentFault, SyncWorkerError
 from sync_worker.failure.findings import FindingKind
 from sync_worker.failure.model import Finding
@@ -207,9 +208,7 @@ class Barrier:
         Raises ConfigurationError for an index that is not declared, or a role that may not write logical messages.
         """
         chosen = tuple(sorted(indexes or self._topics))
-        if unknown := [name for name in chosen if name not in self._topics]:
-            known = ", ".join(sorted(self._topics))
-            raise ConfigurationError([f"index {name}: not declared" for name in unknown], remedy=f"declared are: {known}")
+        require_declared(chosen, self._topics)
         wait = _Wait(self._clock, timeout_s)
         verdict = Verdict.BEHIND
         try:

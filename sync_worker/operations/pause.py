@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sync_worker.errors import ConfigurationError
+from sync_worker.document.declaration import require_declared
 from sync_worker.operations.audit import audited
 from sync_worker.operations.books import Books
 from sync_worker.operations.report import report
@@ -55,14 +55,6 @@ class ResumeReport:
     indexes: tuple[ResumedIndex, ...]
 
 
-def _known(indexes: Collection[str], declared: Collection[str]) -> None:
-    unknown = sorted(set(indexes) - set(declared))
-    if unknown:
-        raise ConfigurationError(
-            [f"{name}: no such index is declared" for name in unknown], remedy=f"declared are: {', '.join(sorted(declared))}"
-        )
-
-
 async def pause(
     state: Books,
     indexes: Sequence[str],
@@ -77,7 +69,7 @@ async def pause(
 
     Raises ConfigurationError for an index that is not declared, StateUnavailable.
     """
-    _known(indexes, declared)
+    require_declared(indexes, declared)
     pauses: list[Pause] = []
     async with audited(state, actor, "pause", " ".join(sorted(set(indexes))), {"reason": reason}) as told:
         for name in sorted(set(indexes)):
@@ -114,7 +106,7 @@ async def _confirmed(state: Books, pauses: Sequence[Pause], timeout_s: float, cl
 async def resume(state: Books, indexes: Sequence[str], *, declared: Collection[str], actor: str) -> ResumeReport:
     """The workers go on within a second or two. Raises ConfigurationError for an index that is not declared, StateUnavailable."""
     paused = await state.pauses()
-    _known(indexes, {*declared, *paused})
+    require_declared(indexes, {*declared, *paused})
     resumed = []
     async with audited(state, actor, "resume", " ".join(sorted(set(indexes))), {}) as told:
         for name in sorted(set(indexes)):

@@ -34,7 +34,7 @@ from sync_worker.operations.indexes import prepare_indexes
 from sync_worker.ports import Clock
 from sync_worker.wiring import build
 from sync_worker.wiring.chain import Chain
-from sync_worker.wiring.drift import build_compared, chosen
+from sync_worker.wiring.drift import build_compared
 from sync_worker.wiring.verbs import actor
 from sync_worker.wiring.watch import watched
 
@@ -93,8 +93,8 @@ def build_steward(config: Config, stack: AsyncExitStack, chain: Chain, *, state:
 
 
 def _declared(config: Config, index: str) -> IndexDeclaration:
-    [name] = chosen(config, [index])
-    return config.indexes[name]
+    [declared] = config.chosen([index])
+    return declared
 
 
 def _condition(where: str | None) -> str:
@@ -187,7 +187,8 @@ async def backfill_ids(config: Config, index: str, ids: Sequence[str], *, timeou
 
 
 async def backfill_status(config: Config, index: str | None = None, *, limit: int = 10) -> BackfillStatus:
-    """Those that run, else the newest ones. Raises StateUnavailable."""
+    """Those that run, else the newest ones. Raises ConfigurationError for an index that is not declared, StateUnavailable."""
+    config.chosen([] if index is None else [index])
     async with _opened(config) as (state, _):
         return await requesting.status(state, SystemClock(), index=index, limit=limit)
 

@@ -108,15 +108,6 @@ async def _opened(config: Config, uids: Mapping[str, str] | None, *, listening: 
         yield _Opened(DriftParts(state, chain.barrier, SystemClock(), Random()), chain.log, targets)
 
 
-def chosen(config: Config, indexes: Sequence[str]) -> list[str]:
-    """These indexes, or all. Raises ConfigurationError for one that is not declared."""
-    if unknown := [name for name in indexes if name not in config.indexes]:
-        raise ConfigurationError(
-            [f"index {name}: not declared" for name in unknown], remedy=f"declared are: {', '.join(sorted(config.indexes))}"
-        )
-    return list(dict.fromkeys(indexes)) or sorted(config.indexes)
-
-
 async def drift(
     config: Config,
     indexes: Sequence[str] = (),
@@ -144,7 +135,7 @@ async def drift(
     Raises ConfigurationError, SourceUnavailable, SinkUnavailable, SinkDenied, StateUnavailable, BarrierNotPassed; SyncWorkerError
     for a repair without a worker.
     """
-    names = chosen(config, indexes)
+    names = [index.name for index in config.chosen(indexes)]
     wanted = Wanted(depth, _condition(where), sample, limit, timeout_s)
     async with _opened(config, uids, listening=True) as opened:
         found = []
@@ -169,7 +160,7 @@ async def drift(
 
 async def drift_show(config: Config, index: str, document_id: str, *, uids: Mapping[str, str] | None = None) -> DriftShow:
     """One row, the document that it asks for, and the one that the index holds."""
-    [name] = chosen(config, [index])
+    [name] = [declared.name for declared in config.chosen([index])]
     async with _opened(config, uids, listening=False) as opened:
         return await comparing.show(opened.parts, opened.targets[name], document_id)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.kafka import KafkaDeadLetters
 from sync_worker.config import Config
+from sync_worker.document.declaration import require_declared
 from sync_worker.operations import audit as auditing
 from sync_worker.operations import dead_letters as letters
 from sync_worker.operations import discard as discarding
@@ -16,14 +18,27 @@ from sync_worker.operations import failed
 from sync_worker.operations import pause as pausing
 from sync_worker.operations import retry as retrying
 from sync_worker.operations.failed import FailedFilter
+from sync_worker.rebuild.model import logical
 from sync_worker.wiring import build
 from sync_worker.wiring.verbs import actor
+
+if TYPE_CHECKING:
+    from sync_worker.adapters.state import StateDatabase
+
+
+async def _require_known(config: Config, state: StateDatabase, index: str | None) -> None:
+    """Declared, or one that was: its failed work is still to be looked at. Raises ConfigurationError, StateUnavailable."""
+    if index is not None and logical(index) not in config.indexes:
+        counts = await state.failed_counts([])
+        require_declared([index], {*config.indexes, *(name for (name, _, _), count in counts.items() if count)})
 
 
 async def list_failed(config: Config, wanted: FailedFilter | None = None, *, limit: int = 50) -> failed.FailedList:
     """Failed work, newest first. Raises StateUnavailable."""
+    chosen = wanted or FailedFilter()
     async with build.opened_state(config) as state:
-        return await failed.list_failed(state, wanted or FailedFilter(), clock=SystemClock(), limit=limit)
+        await _require_known(config, state, chosen.index)
+        return await failed.list_failed(state, chosen, clock=SystemClock(), limit=limit)
 
 
 async def show_failed(config: Config, failed_work_id: int, *, payload: bool = False) -> failed.FailedShow:
@@ -37,6 +52,7 @@ async def show_failed(config: Config, failed_work_id: int, *, payload: bool = Fa
 async def failed_work_counts(config: Config, index: str | None = None) -> failed.FailedCounts:
     """How much failed work there is, of one index or of all, zeros included. Raises StateUnavailable."""
     async with build.opened_state(config) as state:
+        await _require_known(config, state, index)
         return await failed.failed_work_counts(state, list(config.indexes), index=index)
 
 
@@ -54,6 +70,7 @@ async def retry(
     """Try failed work again; see `operations.retry.retry`."""
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(build.opened_state(config))
+        await _require_known(config, state, wanted.index if wanted is not None else None)
         topic = await stack.enter_async_context(_letters(config))
         sinks = {name: build.build_sink(section) for name, section in config.meilisearch.items()}
         for sink in sinks.values():
@@ -89,6 +106,7 @@ async def discard(config: Config, ids: Sequence[int], *, reason: str) -> discard
 
 async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", timeout_s: float = 60.0) -> pausing.PauseReport:
     """Stop writing to these indexes; see `operations.pause.pause`."""
+    config.chosen(indexes)
     async with build.opened_state(config) as state:
         return await pausing.pause(
             state,
@@ -132,7 +150,10 @@ async def dlq_tail(
 ) -> letters.LettersTail:
     """The newest dead letters. Raises LogUnavailable."""
     async with _letters(config) as topic:
-        return await letters.tail(topic, last=last, index=index, payload=payload, after=after)
+        told = await letters.tail(topic, last=last, index=index, payload=payload, after=after)
+    if after is None and not told.letters:
+        _require_declared(config, index)
+    return told
 
 
 async def dlq_rebuild_table(config: Config) -> letters.TableRebuilt:
@@ -144,7 +165,10 @@ async def dlq_rebuild_table(config: Config) -> letters.TableRebuilt:
 async def dlq_export(config: Config, out: letters.Lines, *, index: str | None = None) -> letters.LettersExported:
     """Write dead letters as NDJSON. Raises LogUnavailable, StateUnavailable."""
     async with build.opened_state(config) as state, _letters(config) as topic:
-        return await letters.export_letters(state, topic, out, index=index, actor=actor())
+        told = await letters.export_letters(state, topic, out, index=index, actor=actor())
+    if not told.letters:
+        _require_declared(config, index)
+    return told
 
 
 async def dlq_import(config: Config, lines: Iterable[bytes]) -> letters.LettersImported:
@@ -157,7 +181,16 @@ async def dlq_import(config: Config, lines: Iterable[bytes]) -> letters.LettersI
 async def dlq_erase(config: Config, *, index: str, document_id: str) -> letters.LettersErased:
     """Take one document's payloads out of topic and table. Raises LogUnavailable, StateUnavailable."""
     async with build.opened_state(config) as state, _letters(config) as topic:
-        return await letters.erase(state, topic, index=index, document_id=document_id, actor=actor())
+        told = await letters.erase(state, topic, index=index, document_id=document_id, actor=actor())
+    if not told.letters and not told.rows:
+        _require_declared(config, index)
+    return told
+
+
+def _require_declared(config: Config, index: str | None) -> None:
+    """Of what nothing was found: letters of an index that was declared once are still to be seen, and to be erased."""
+    if index is not None and logical(index) not in config.indexes:
+        require_declared([index], config.indexes)
 
 
 @asynccontextmanager

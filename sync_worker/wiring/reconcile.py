@@ -17,7 +17,7 @@ from sync_worker.ports import Depth
 from sync_worker.wiring import failed_work, verbs
 from sync_worker.wiring.backfill import backfill
 from sync_worker.wiring.drift import drift
-from sync_worker.wiring.settings import chosen, contract, settings_apply, settings_diff
+from sync_worker.wiring.settings import contract, settings_apply, settings_diff
 from sync_worker.wiring.status import status
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ async def reconcile(
 
     Raises ConfigurationError for an index that is not declared and an action that is not recommended; the errors of the action.
     """
-    names = [index.name for index in chosen(config, indexes)]
+    names = [index.name for index in config.chosen(indexes)]
 
     async def answered(asked: Awaitable[T]) -> T | None:
         # What does not answer is among the unreachable parts of the status.

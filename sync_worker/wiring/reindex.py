@@ -29,7 +29,6 @@ from sync_worker.wiring import build
 from sync_worker.wiring.backfill import SourceTable
 from sync_worker.wiring.chain import Chain
 from sync_worker.wiring.drift import build_compared
-from sync_worker.wiring.settings import chosen
 from sync_worker.wiring.verbs import actor
 from sync_worker.wiring.watch import watched
 
@@ -103,7 +102,7 @@ async def reindex_abort(
 
 async def reindex_status(config: Config, indexes: Sequence[str]) -> ReindexReport:
     """Of these, else of all that run: the newest rebuild of each. Raises StateUnavailable."""
-    wanted = chosen(config, indexes)
+    wanted = config.chosen(indexes)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(build.opened_state(config))
         shown = []
@@ -117,7 +116,7 @@ async def reindex_status(config: Config, indexes: Sequence[str]) -> ReindexRepor
 
 async def reindex_plan(config: Config, indexes: Sequence[str], *, key: Key) -> ReindexPlan:
     """What it would do, for each. Changes nothing."""
-    names = [index.name for index in chosen(config, indexes)]
+    names = [index.name for index in config.chosen(indexes)]
     async with AsyncExitStack() as stack:
         given = key()
         return ReindexPlan(tuple([await _planned(config, name, stack, given) for name in names]))
@@ -166,7 +165,7 @@ async def _each(
     *,
     listening: bool = False,
 ) -> ReindexReport:
-    names = [index.name for index in chosen(config, indexes)]
+    names = [index.name for index in config.chosen(indexes)]
     given = key()
     async with AsyncExitStack() as stack:
         several = [

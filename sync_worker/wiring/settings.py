@@ -8,23 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.meilisearch.client import MeilisearchSink
 from sync_worker.config import Config
-from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations import contract as contracts
 from sync_worker.operations.settings import apply as applying
 from sync_worker.operations.settings import diff as differing
 from sync_worker.wiring import build
 from sync_worker.wiring.verbs import actor
-
-
-def chosen(config: Config, indexes: Sequence[str]) -> list[IndexDeclaration]:
-    """These indexes, or all. Raises ConfigurationError for one that is not declared."""
-    if unknown := sorted(set(indexes) - set(config.indexes)):
-        raise ConfigurationError(
-            [f"{name}: no such index is declared" for name in unknown],
-            remedy=f"declared are: {', '.join(sorted(config.indexes))}",
-        )
-    return [index for name, index in config.indexes.items() if not indexes or name in indexes]
 
 
 @asynccontextmanager
@@ -39,15 +28,16 @@ async def opened_sinks(config: Config) -> AsyncIterator[dict[str, MeilisearchSin
 
 async def settings_diff(config: Config, indexes: Sequence[str] = ()) -> differing.SettingsDiff:
     """Declared settings against live ones. Raises ConfigurationError, SinkUnavailable, SinkDenied."""
+    wanted = config.chosen(indexes)
     async with opened_sinks(config) as sinks:
-        return await differing.settings_diff(sinks, chosen(config, indexes))
+        return await differing.settings_diff(sinks, wanted)
 
 
 async def settings_apply(
     config: Config, indexes: Sequence[str] = (), *, acknowledge_live: bool, admin_key: str, instance: str = "default"
 ) -> applying.SettingsApplied:
     """Make the live settings of this instance's indexes what is declared; see `operations.settings.apply.apply_settings`."""
-    wanted = chosen(config, indexes)
+    wanted = config.chosen(indexes)
     if indexes and (elsewhere := [index.name for index in wanted if index.meilisearch != instance]):
         raise ConfigurationError([f"{name}: is not on --instance {instance}" for name in elsewhere])
     section = build.instance_section(config, instance)
@@ -67,5 +57,6 @@ async def settings_apply(
 
 async def contract(config: Config, indexes: Sequence[str] = ()) -> contracts.ContractReport:
     """What searches may lean on, as declared and as it is. Raises ConfigurationError, SinkUnavailable, SinkDenied."""
+    wanted = config.chosen(indexes)
     async with opened_sinks(config) as sinks:
-        return await contracts.contract(sinks, chosen(config, indexes))
+        return await contracts.contract(sinks, wanted)

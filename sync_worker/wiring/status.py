@@ -21,7 +21,7 @@ from sync_worker.operations.status.parts import LogSeen, SinkSeen, StateSeen, Wo
 from sync_worker.operations.status.report import HoldStatus, SlotStatus, StatusReport
 from sync_worker.ports import TaskStatus, WorkerRow
 from sync_worker.wiring import build, facts
-from sync_worker.wiring.settings import chosen, opened_sinks
+from sync_worker.wiring.settings import opened_sinks
 
 _MOST_PARTITIONS = 64
 """Of a topic whose partitions nobody can count because Kafka is down. Bookmarks of more are not looked for."""
@@ -35,7 +35,7 @@ async def status(
     Args:
         max_lag_s: age of the oldest unapplied change from which an index counts as behind.
     """
-    wanted = chosen(config, indexes)
+    wanted = config.chosen(indexes)
     async with AsyncExitStack() as stack:
         sinks = await stack.enter_async_context(opened_sinks(config))
         client = await stack.enter_async_context(build.build_connect(config))

@@ -121,6 +121,7 @@ async def wait(config: Config, indexes: Sequence[str], *, lsn: str | None, stric
     # The adapters of all links at once take a while to import, and no other command needs them.
     from sync_worker.wiring import chain
 
+    config.chosen(indexes)
     try:
         position = None if lsn is None else parse_lsn(lsn)
     except ValueError as error:

@@ -90,9 +90,11 @@ def apply(
     """
     from sync_worker.wiring import build, settings
 
+    loaded = build.read_config(config)
+    loaded.chosen(indexes or ())  # before a key is asked for
     say("waiting for Meilisearch to work the settings through")
     work = settings.settings_apply(
-        build.read_config(config),
+        loaded,
         indexes or (),
         acknowledge_live=acknowledge_live,
         admin_key=admin_key(admin_key_file),

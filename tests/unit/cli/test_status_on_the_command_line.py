@@ -62,7 +62,7 @@ def test_an_index_that_is_not_declared_is_a_usage_error(desk: Desk) -> None:
     for verb in (["status"], ["contract"], ["settings", "diff"], ["reconcile"]):
         done = run(desk, *verb, "nothing")
         assert done.exit_code != 0
-        assert "no such index is declared" in str(done.exception)
+        assert "index nothing: not declared" in str(done.exception)
 
 
 def test_limits_are_part_of_the_judgement() -> None:

@@ -70,6 +70,6 @@ async def test_resume_ends_it_and_both_are_audited(state: StateDatabase) -> None
 
 async def test_an_unknown_index_is_refused_before_anything(state: StateDatabase) -> None:
     """A typing error must not look like a paused index."""
-    with pytest.raises(ConfigurationError, match="thing: no such index"):
+    with pytest.raises(ConfigurationError, match="index thing: not declared"):
         await run(state, "things", "thing")
     assert await state.pauses() == {}
