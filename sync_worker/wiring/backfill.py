@@ -137,6 +137,7 @@ async def backfill(
     """
     declared = _declared(config, index)
     condition = _condition(where)
+    requesting.require_whole_table(condition, prune=prune)
     async with _opened(config) as (state, stack):
         await requesting.require_no_filling(state, fed_by(declared.table, watched(config).indexes))
         compared = build_compared(config, stack)[index]

@@ -52,18 +52,23 @@ class Asked:
     by: str
 
 
-async def request(state: BackfillBooks, table: Table, asked: Asked, clock: Clock) -> tuple[Backfill, bool]:
-    """Store it; the backfill, and whether it was running already.
-
-    One that does what is asked for is joined, but not where a finding tells of something that came after it had begun, such as a
-    TRUNCATE over several partitions: that takes a new one. Raises SyncWorkerError where another one of the table runs, where rows
-    and ghosts exclude each other, and where no worker runs; ConfigurationError for a condition that PostgreSQL refuses.
-    """
-    if asked.where and asked.prune:
+def require_whole_table(where: str, *, prune: bool) -> None:
+    """Before anything is asked. Raises ConfigurationError where ghosts would have to be told from a part of the rows."""
+    if where and prune:
         raise ConfigurationError(
             ["--where and --prune exclude each other: the ids of all rows tell which documents have none"],
             remedy="leave one of them out; sync-worker drift INDEX --prune removes ghosts alone",
         )
+
+
+async def request(state: BackfillBooks, table: Table, asked: Asked, clock: Clock) -> tuple[Backfill, bool]:
+    """Store it; the backfill, and whether it was running already.
+
+    One that does what is asked for is joined, but not where a finding tells of something that came after it had begun, such as a
+    TRUNCATE over several partitions: that takes a new one. Raises SyncWorkerError where another one of the table runs, and where
+    no worker runs; ConfigurationError for a condition that PostgreSQL refuses.
+    """
+    require_whole_table(asked.where, prune=asked.prune)
     total = await table.count(asked.where)
     await require_worker(state, clock)
     wanted = Backfill(0, asked.index, asked.table, asked.where, asked.prune, Stage.REQUESTED, Wish.RUN, asked.by, 0.0, total)

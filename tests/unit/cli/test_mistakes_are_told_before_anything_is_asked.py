@@ -67,3 +67,9 @@ def test_failed_work_of_an_index_that_was_declared_once_is_still_shown(desk: Des
     assert desk.run("failed", "list", "--index", "things").exit_code == 3
     with pytest.raises(ConfigurationError, match="index thing: not declared"):
         desk.run("failed", "list", "--index", "thing")
+
+
+def test_a_slice_can_not_be_pruned(desk: Desk) -> None:
+    """Refused before the database is asked whether it understands the condition."""
+    with pytest.raises(ConfigurationError, match="--where and --prune exclude each other"):
+        desk.run("backfill", "things", "--where", "n > 1", "--prune")
