@@ -10,6 +10,7 @@ from sync_worker.config import Config
 from sync_worker.errors import SyncWorkerError
 from sync_worker.failure.model import ReasonClass
 from sync_worker.operations import reconcile as reconciling
+from sync_worker.operations.deadline import by_deadline
 from sync_worker.operations.failed import FailedCounts, FailedFilter, FailedItem, FailedList
 from sync_worker.operations.reconcile import ReconcileReport
 from sync_worker.operations.reconcile.report import Action
@@ -49,8 +50,7 @@ async def reconcile(
     async def answered(asked: Awaitable[T]) -> T | None:
         # What does not answer is among the unreachable parts of the status.
         try:
-            async with asyncio.timeout(deadline_s):
-                return await asked
+            return await by_deadline(asked, deadline_s)
         except (SyncWorkerError, TimeoutError):
             return None
 

@@ -28,7 +28,7 @@ _MOST_PARTITIONS = 64
 
 
 async def status(
-    config: Config, indexes: Sequence[str] = (), *, max_lag_s: float = 60.0, deadline_s: float = 3.0
+    config: Config, indexes: Sequence[str] = (), *, max_lag_s: float = 60.0, deadline_s: float = 10.0
 ) -> StatusReport:
     """Everything at one moment; a part that does not answer within `deadline_s` is named. Raises ConfigurationError.
 

@@ -33,8 +33,8 @@ def status(
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, envvar="SYNC_WORKER_TIMEOUT", help="Seconds that each part has to answer.")
-    ] = 3.0,
+        float, typer.Option("--timeout", min=0.1, envvar="SYNC_WORKER_TIMEOUT", help="Seconds that the parts have to answer.")
+    ] = 10.0,
     debug: DebugOption = False,
 ) -> None:
     """Everything at one moment: indexes, lag, failures, connector, slot, workers, holds, findings. Changes nothing.

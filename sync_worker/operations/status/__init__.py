@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import SyncWorkerError
+from sync_worker.operations.deadline import by_deadline
 from sync_worker.operations.status import judge
 from sync_worker.operations.status.compose import Answers, findings_shown, holds_shown, index_status, lags, workers_shown
 from sync_worker.operations.status.parts import (
@@ -58,8 +59,7 @@ class _Asking:
 
     async def answer(self, part: str, asked: Awaitable[T]) -> T | None:
         try:
-            async with asyncio.timeout(self.deadline_s):
-                return await asked
+            return await by_deadline(asked, self.deadline_s)
         except TimeoutError:
             cause = f"no answer within {self.deadline_s:g} s"
         except SyncWorkerError as error:

@@ -58,6 +58,23 @@ def test_exit_statuses_tell_wrong_from_unknown(desk: Desk, monkeypatch: pytest.M
     assert (wrong.exit_code, "do: sync-worker connector apply" in wrong.stdout) == (3, True)
 
 
+@pytest.mark.parametrize(("arguments", "given"), [([], 10.0), (["--timeout", "25"], 25.0)])
+def test_each_part_has_all_of_the_timeout_to_answer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, arguments: list[str], given: float
+) -> None:
+    """On a loaded machine a part that needs four seconds is slow, and not away."""
+    asked: list[float] = []
+
+    async def answer(*_: object, deadline_s: float, **__: object) -> StatusReport:
+        asked.append(deadline_s)
+        return report
+
+    report = World().look()
+    monkeypatch.setattr(wired, "status", answer)
+    run(desk, "status", *arguments)
+    assert asked == [given]
+
+
 def test_an_index_that_is_not_declared_is_a_usage_error(desk: Desk) -> None:
     for verb in (["status"], ["contract"], ["settings", "diff"], ["reconcile"]):
         done = run(desk, *verb, "nothing")

@@ -82,6 +82,9 @@ class World:
         return value
 
     def look(self) -> StatusReport:
+        return asyncio.run(self.report())
+
+    async def report(self) -> StatusReport:
         world = self
 
         class Sink:
@@ -116,7 +119,7 @@ class World:
         parts = Parts(
             {"default": Sink()}, Log(), Slot(), Connect(), State(), Workers(), "c", {"public.things": PLACE.topic}, StillClock()
         )
-        return asyncio.run(status(parts, [THINGS], limits=Limits(lag_s=60, canary_s=30), deadline_s=0.05))
+        return await status(parts, [THINGS], limits=Limits(lag_s=60, canary_s=30), deadline_s=0.05)
 
 
 def kinds(report: StatusReport) -> set[str]:
@@ -160,6 +163,28 @@ def test_a_part_that_is_down_stops_no_other(part: str, hangs: bool) -> None:
     assert (report.slot is None) == (part == "postgresql")
     assert (report.connector is None) == (part == "connect")
     assert index.lag_messages == 0, "either Kafka or a worker can tell"
+
+
+def test_a_part_that_does_not_even_let_go_is_left_behind() -> None:
+    """Closing the connection to a part that does not answer may take as long as asking it: the report does not wait for that."""
+    ended: list[str] = []
+
+    class Stuck(World):
+        async def _answer(self, part: str, value: Any) -> Any:
+            if part == "postgresql":
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await asyncio.sleep(0.5)
+                    ended.append(part)
+            return value
+
+    async def look() -> StatusReport:
+        report = await Stuck().report()
+        assert not ended
+        return report
+
+    assert [one.part for one in asyncio.run(look()).unreachable] == ["PostgreSQL"]
 
 
 def test_all_down_at_once_is_still_a_report() -> None:

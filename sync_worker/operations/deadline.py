@@ -1,0 +1,32 @@
+"""Answers that are waited for no longer than their deadline, whatever the asked part does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def by_deadline(asked: Awaitable[T], seconds: float) -> T:
+    """The answer. Raises TimeoutError after `seconds`, at once: what was asked is cancelled, and not waited for.
+
+    Closing a connection to a part that has stopped answering may take as long as asking it.
+    """
+    task = asyncio.ensure_future(asked)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    task.add_done_callback(_heard)
+    raise TimeoutError
+
+
+def _heard(task: asyncio.Future[T]) -> None:
+    if not task.cancelled():
+        task.exception()
