@@ -189,7 +189,8 @@ class Keeper:
                 await self._report_unmended(index.name, late, mended.gone)
             for document_id, entry in mended.entries.items():
                 lane.buffer.put(document_id, entry)
-                lane.buffer.cover(partition.place, entry.offset, entry.offset)
+            for low, high in mended.ranges():
+                lane.buffer.cover(partition.place, low, high)
             if mended.entries:
                 span = Span(partition.place, position, position)
                 lane.buffer.add_span(span)

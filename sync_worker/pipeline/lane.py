@@ -16,7 +16,7 @@ from sync_worker.batch.coalesce import Batch, Entry
 from sync_worker.batch.pace import Limits, Situation, wait_before_flush
 from sync_worker.batch.packed import PackedEntries
 from sync_worker.batch.payload import split_ids, split_lines
-from sync_worker.change.model import TopicPartition
+from sync_worker.change.model import Operation, TopicPartition
 from sync_worker.errors import OperatorNeeded, OwnershipLost, PayloadTooLarge, SinkUnavailable, StartAgain
 from sync_worker.failure.model import Failure
 from sync_worker.failure.policy import policy_for
@@ -464,6 +464,10 @@ class Lane:
         batch = Batch(entries=dict(entries))
         for entry in entries.values():
             batch.cover(entry.partition, entry.offset, entry.offset)
+            if entry.operation is Operation.TRUNCATE:
+                # The TRUNCATE's offset names no document: what its flush covered does.
+                for flush in self._flushes:
+                    batch.cover(entry.partition, *flush.batch.ranges.get(entry.partition, (entry.offset, entry.offset)))
         flush = Flush(batch, self._isolated_generation())
         flush.parts = self._plan(flush)
         await self._send_parts(flush.parts, batch.entries, lambda: self._plan_again(flush))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from sync_worker.batch.coalesce import ENTRY_OVERHEAD, Entry
@@ -29,10 +29,17 @@ class Mended:
 
     Attributes:
         gone: first offset that the log no longer holds, None where all was there.
+        removed: documents that a TRUNCATE took → the newest change before it. The TRUNCATE's offset names no document, so that
+            a write that is itself late can be undone only if it covers this one as well.
     """
 
     entries: dict[str, Entry]
     gone: int | None = None
+    removed: dict[str, int] = field(default_factory=dict)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Lowest and highest offset that the write of each document covers."""
+        return [(self.removed.get(document_id, entry.offset), entry.offset) for document_id, entry in self.entries.items()]
 
 
 async def is_our_truncate(clear: LateWrite, index: Index, topic_id: str, *, log: Log, translator: Translator) -> bool:
@@ -92,12 +99,14 @@ async def newest_of(
                 if document_id is None:
                     size = ENTRY_OVERHEAD * len(mended.entries)
                     for known, old in mended.entries.items():
+                        mended.removed.setdefault(known, old.offset)
                         mended.entries[known] = Entry(None, partition, entry.offset, old.source_ms, Operation.TRUNCATE)
                 elif covered or document_id in mended.entries or document_id in touched:
                     before = mended.entries.get(document_id)
                     size += ENTRY_OVERHEAD if before is None else -len(before.line or b"")
                     size += len(entry.line or b"")
                     mended.entries[document_id] = entry
+                    mended.removed.pop(document_id, None)
         if clear is not None and size > most_bytes:
             what = f"task {clear.uid} cleared it late, and what was written since is more than fits into memory"
             raise lost_memory(index.name, what)

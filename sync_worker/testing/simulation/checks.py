@@ -52,6 +52,15 @@ class Target:
     table: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a task makes of one document; `read` where its row came from the source and not from a record."""
+
+    offset: int
+    written: WriteMetadata
+    read: bool
+
+
 def kind_of(row: Row | None) -> str:
     """What will become of a row's document."""
     if row is None:
@@ -186,17 +195,22 @@ class Checks:
         for task in tasks:
             engine.say("batch", task.batch_uid, "task", task.uid, task.status, task.error["code"] if task.error else "")
         self._notice_company(tasks)
-        final: dict[tuple[str, int], tuple[int, WriteMetadata]] = {}
-        self._read.clear()
+        writes: dict[tuple[str, int], list[_Shown]] = {}
         for task in tasks:
             written = parse_metadata(task.custom_metadata)
             target = next((target for target in self._targets if target.uid == task.index_uid), None)
             if written is None or target is None or task.status != "succeeded":
                 continue
+            self._read.clear()
             for key, offset in self._effect(task, target, written):
-                final[target.uid, key] = (offset, written)
-        for document, (offset, written) in final.items():
-            self._shows(document, offset, written)
+                document = (target.uid, key)
+                writes.setdefault(document, []).append(_Shown(offset, written, document in self._read))
+        for document, shown in writes.items():
+            # Of one batch only the last is seen; what it undid of the same batch was applied all the same, and must come back.
+            newest = max(shown[:-1], key=lambda write: write.offset, default=shown[-1])
+            if newest.offset > max(shown[-1].offset, self._shown.get(document, -1)):
+                self._shows(document, newest)
+            self._shows(document, shown[-1])
 
     def _effect(self, task: made.Task, target: Target, written: WriteMetadata) -> list[tuple[int, int]]:
         content = task.content
@@ -232,12 +246,13 @@ class Checks:
         ]
         return max((offset for offset in known if log[offset].version <= _version(row)), default=-1)
 
-    def _shows(self, document: tuple[str, int], offset: int, written: WriteMetadata) -> None:
+    def _shows(self, document: tuple[str, int], shown: _Shown) -> None:
+        offset, written = shown.offset, shown.written
         before = self._shown.get(document, -1)
         self._shown[document] = offset
         came_early, came_late = document in self._early, document in self._shown_late
         high = max(high for _, high in written.ranges.values())
-        (self._early.add if offset > high or document in self._read else self._early.discard)(document)
+        (self._early.add if offset > high or shown.read else self._early.discard)(document)
         (self._shown_late.add if written.nonce in self._late else self._shown_late.discard)(document)
         if offset >= before:
             if offset >= self._aged.get(document, offset + 1):

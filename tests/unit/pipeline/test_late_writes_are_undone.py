@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import orjson
 
-from sync_worker.batch.metadata import WriteMetadata
+from sync_worker.batch.metadata import WriteMetadata, parse_metadata
 from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
+from sync_worker.testing.meilisearch.errors import ApiError
+from sync_worker.testing.meilisearch.tasks import Deletion
 
 from .world import PLACE, Worker, World
 
@@ -266,3 +272,61 @@ async def test_a_late_write_of_a_change_that_lacks_columns_is_undone(world: Worl
     await world.until(lambda: world.documents()["1"]["n"] == 2, "the late write is applied")
 
     await world.until(lambda: world.documents()["1"]["n"] == 3, "it is undone")
+
+
+async def removed_again(world: World, worker: Worker) -> str:
+    """A row that a TRUNCATE removed came back by a late write and was deleted once more; the metadata of that deletion."""
+    world.change("c", 1, name="old", n=1)
+    end = world.truncate() + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    await late(worker, 0, 0, 0, id=1, name="old", n=1)
+    await world.until(lambda: worker.numbers.total("late_writes_mended") == 1, "the late write is noticed")
+
+    def deletions() -> list[str]:
+        tasks = [task for task in world.tasks() if isinstance(task.content, Deletion) and task.status == "succeeded"]
+        return [task.custom_metadata for task in tasks]
+
+    await world.until(deletions, "it is undone")
+    assert not world.documents()
+    return deletions()[-1]
+
+
+async def comes_once_more(world: World, worker: Worker, metadata: str) -> None:
+    """A request like this one had been given up, and arrives when the row is there again."""
+    end = world.change("c", 1, name="new", n=2) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+    assert set(world.documents()) == {"1"}
+    given_up = parse_metadata(metadata)
+    assert given_up is not None
+    await worker.sinks[0].delete("things", ["1"], metadata=replace(given_up, nonce="given up").encode())
+    await world.until(lambda: not world.documents(), "the late deletion is applied")
+
+
+async def test_what_undoes_a_late_write_of_before_a_truncate_can_itself_be_late(world: World) -> None:
+    """The TRUNCATE's offset names no document, so the deletion covers the change that the late write brought back as well."""
+    worker = await world.start()
+    await comes_once_more(world, worker, await removed_again(world, worker))
+
+    await world.until(lambda: set(world.documents()) == {"1"}, "it is undone")
+
+
+async def test_what_undoes_a_late_write_can_be_late_after_an_isolation(world: World) -> None:
+    """The same where the deletion failed with others first and was sent again."""
+    worker = await world.start()
+    failed: list[object] = []
+
+    def once(tasks: Sequence[Any]) -> ApiError | None:
+        ids = {name for task in tasks if isinstance(task.content, Deletion) for name in task.content.ids}
+        if "1" not in ids or failed:
+            return None
+        failed.extend(tasks)
+        return ApiError("internal", "internal: something is wrong.")
+
+    world.double.core.batch_fault = once
+    metadata = await removed_again(world, worker)
+    assert failed
+    await comes_once_more(world, worker, metadata)
+
+    await world.until(lambda: set(world.documents()) == {"1"}, "it is undone")
