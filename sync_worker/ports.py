@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from sync_worker.change.model import Record, Row, TopicPartition
-from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
+from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, OpenFailure, PayloadReference
 from sync_worker.metrics import CounterName, GaugeName, HistogramName
 from sync_worker.progress.bookmark import Bookmark as Bookmark
 from sync_worker.rebuild.model import Rebuild
@@ -517,13 +517,13 @@ class State(Requests, MovedKeys, Rewrites, Comparisons, Rebuilds, Protocol):
         ...
 
     async def record_failures(self, failures: Sequence[Failure], references: Sequence[PayloadReference | None]) -> None:
-        """Insert; one that is there already (same topic id, partition, offset and index) only gains an attempt."""
+        """Insert; one that is there already (same topic id, partition, offset, index and request) only gains an attempt."""
         ...
 
     async def open_failures(
         self, index: str, partition: TopicPartition, topic_id: str | None = None
-    ) -> Sequence[tuple[str, int]]:
-        """(document id, offset) of every open or retrying failure of this index from this partition.
+    ) -> Sequence[OpenFailure]:
+        """Every open or retrying failure of this index from this partition.
 
         The offset of one from a topic with another id than `topic_id` is -1: it is older than everything in this one.
         """

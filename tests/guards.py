@@ -19,6 +19,7 @@ from sync_worker.adapters.workers import positions
 from sync_worker.batch.coalesce import Batch
 from sync_worker.change import fill
 from sync_worker.failure.flood import FloodGuard
+from sync_worker.failure.model import OpenFailure
 from sync_worker.failure.policy import POLICIES
 from sync_worker.operations.barrier import Barrier
 from sync_worker.operations.reindex.reindex import Reindex
@@ -496,6 +497,7 @@ def the_highest_generation_knows_best() -> None:
     put(positions, "newest", lambda claims: dict(sorted(claims, key=lambda claim: claim[1].applied)))
 
 
+_SUPERSEDED = "test_a_refused_row_is_superseded_by_the_next_change_or_the_next_request"
 _RETRIES = f"{_PIPELINE}/test_failed_work_is_tried_again.py"
 
 
@@ -513,6 +515,25 @@ def a_retry_waits_for_the_end_as_at_the_assignment() -> None:
     put(Lane, "open", opened)
 
 
+@guard(
+    "invariant 1",
+    f"{_PIPELINE}/test_documents_are_written_again.py::test_refused_rows_are_all_recorded_beside_the_record_at_their_place",
+)
+def a_refused_request_has_an_identity_of_its_own() -> None:
+    real = Quarantine.record
+
+    async def record(self: Quarantine, failures: Any, **more: Any) -> None:
+        await real(self, [(replace(failure, request=None), letter) for failure, letter in failures], **more)
+
+    put(Quarantine, "record", record)
+
+
+@guard("protocol 2", f"{_PIPELINE}/test_documents_are_written_again.py::{_SUPERSEDED}")
+def a_row_that_was_read_is_newer_than_the_last_record() -> None:
+    real = FailureMemory.superseded_by
+    put(FailureMemory, "superseded_by", lambda self, index, entries, retried=(): real(self, index, entries, entries.keys()))
+
+
 @guard("invariant 2", f"{_RETRIES}::test_what_is_on_its_way_decides_first")
 def a_retry_waits_for_what_is_on_its_way() -> None:
     put(Lane, "unsettled", lambda self, document_ids: set())
@@ -523,7 +544,8 @@ def only_the_newest_failure_is_tried() -> None:
     real = Retries._as_stored
 
     async def try_it(self: Retries, lane: Lane, partition: Any, retry: Any, *rest: Any) -> None:
-        put(FailureMemory, "newest", lambda *_: (partition.place, retry.work.failure.offset))
+        failed = retry.work.failure
+        put(FailureMemory, "newest", lambda *_: OpenFailure(failed.document_id, partition.place, failed.offset))
         await real(self, lane, partition, retry, *rest)
 
     put(Retries, "_as_stored", try_it)

@@ -17,13 +17,25 @@ SPAN_OVERHEAD = 250
 
 @dataclass(slots=True)
 class Entry:
-    """The newest thing known about one document. `line` is its JSON, None where it is to be deleted."""
+    """The newest thing known about one document.
+
+    Attributes:
+        line: its JSON, None where it is to be deleted.
+        offset: of its record; of the last one taken before, where it was read from the source on request.
+        request: as in `failure.model.Failure`, where it was.
+    """
 
     line: bytes | None
     partition: TopicPartition
     offset: int
     source_ms: int
     operation: Operation
+    request: str | None = None
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """As `failure.model.OpenFailure.order`."""
+        return self.offset, self.request is not None
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ class PackedEntries:
         self._offsets = array("q", [entry.offset for entry in entries.values()])
         self._source_ms = array("q", [entry.source_ms for entry in entries.values()])
         self._operations = bytes([_OPERATIONS.index(entry.operation) for entry in entries.values()])
+        self._requests = {key: entry.request for key, entry in entries.items() if entry.request is not None}
         self._gone: set[TopicPartition] = set()
 
     def compress(self) -> None:
@@ -63,7 +64,9 @@ class PackedEntries:
             self.document_ids(), lines, self._places, self._offsets, self._source_ms, self._operations, strict=True
         )  # fmt: skip
         return {
-            document_id: Entry(line or None, partition, offset, source_ms, _OPERATIONS[operation])
+            document_id: Entry(
+                line or None, partition, offset, source_ms, _OPERATIONS[operation], self._requests.get(document_id)
+            )
             for document_id, line, place, offset, source_ms, operation in rows
             if (partition := self._partitions[place]) not in self._gone
         }

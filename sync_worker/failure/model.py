@@ -44,7 +44,10 @@ class Failure:
         operation: Debezium's `op` spelled out (`create`, `update`, …), `unknown` where unreadable.
         code: Meilisearch's error code, or ours; stable.
         message: the server's own words, or ours; at most 4 KiB.
-        topic_id, partition, offset: where the change came from; unique together with `index`.
+        topic_id, partition, offset: where the change came from; unique together with `index` and `request`.
+        request: None for a change that came in a record. Else nothing of the log failed: the row was read from the source because
+            somebody asked for it, and this is its key, a JSON object with sorted names; or a JSON string, the id of a document
+            that no row can bear, which was to be deleted. `offset` is then that of the last record taken before (-1 for none).
         source_ms: commit time in the source, or the record's timestamp; milliseconds since 1970.
         failed_at: seconds since 1970.
     """
@@ -61,6 +64,27 @@ class Failure:
     offset: int
     source_ms: int
     failed_at: float
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailure:
+    """What the owner of its partition has to know of an unsettled failure: what of its document is newer.
+
+    Attributes:
+        offset: -1 where it is older than everything in the topic.
+        request: as in `Failure`: newer than the record at `offset`.
+    """
+
+    document_id: str
+    partition: TopicPartition
+    offset: int
+    request: str | None = None
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """Ascending with what they hold, within one partition."""
+        return self.offset, self.request is not None
 
 
 @dataclass(frozen=True, slots=True)

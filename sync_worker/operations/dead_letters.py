@@ -25,7 +25,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter. `reason` may hold a value of a row; the payload is there only where it was asked for."""
+    """One dead letter. `reason` may hold a value of a row; the payload is there only where it was asked for.
+
+    `request` is None where a record failed; else the key of the row that was read on request, as JSON.
+    """
 
     place: DeadLetterPlace
     index: str
@@ -38,6 +41,7 @@ class Letter:
     topic: str
     partition: int
     offset: int
+    request: str | None
     payload: Payload | None
 
 
@@ -73,6 +77,7 @@ def _shown(found: FoundLetter, payload: bool) -> Letter | None:
         topic=failure.partition.topic,
         partition=failure.partition.partition,
         offset=failure.offset,
+        request=failure.request,
         payload=readable(record) if payload else None,
     )
 
@@ -139,7 +144,7 @@ async def rebuild_table(state: Books, topic: LetterTopic, *, actor: str) -> Tabl
                     continue
                 letters += 1
                 failure = found.failure
-                position = (failure.topic_id, failure.partition, failure.offset, failure.index)
+                position = (failure.topic_id, failure.partition, failure.offset, failure.index, failure.request)
                 positions.setdefault(position, []).append((failure, found.reference))
         restored = await _restore(state, positions.values())
         told["restored"] = restored
@@ -291,7 +296,7 @@ async def _publish(state: Books, topic: LetterTopic, batch: Sequence[tuple[Failu
 
 def _identity(failure: Failure) -> bytes:
     """The same letter written twice is one."""
-    told = (failure.topic_id, *failure.partition, failure.offset, failure.index, repr(failure.failed_at))
+    told = (failure.topic_id, *failure.partition, failure.offset, failure.index, failure.request, repr(failure.failed_at))
     return hashlib.blake2b("\0".join(map(str, told)).encode(), digest_size=16).digest()
 
 

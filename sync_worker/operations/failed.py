@@ -55,6 +55,8 @@ class FailedItem:
         first_failed_at, last_failed_at, status_changed_at: seconds since 1970.
         age_s: since the first failure.
         topic, partition, offset: where the change came from.
+        request: None where a record failed. Else the row was read from the source because somebody asked for it (a repair, a key
+            that moved to another partition): its key as JSON; `offset` is the last one that was taken before.
         source_ms: its commit time in the source, milliseconds since 1970.
         dead_letter: where its payload lies; None where it was erased.
     """
@@ -79,6 +81,7 @@ class FailedItem:
     offset: int
     source_ms: int
     dead_letter: DeadLetterPlace | None
+    request: str | None
 
 
 @report("failed-list")
@@ -160,6 +163,7 @@ def failed_item(work: FailedWork, now: float) -> FailedItem:
         offset=failure.offset,
         source_ms=failure.source_ms,
         dead_letter=None if reference is None else DeadLetterPlace(reference.topic, reference.partition, reference.offset),
+        request=failure.request,
     )
 
 

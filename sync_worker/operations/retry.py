@@ -110,7 +110,8 @@ async def retry(
         ids: these rows; else all that `wanted` describes, oldest first, at most `limit`.
         execute: False for a dry run.
         force: also what is not retryable, and what today's declaration refuses.
-        from_source: write the row as it is now (or delete the document where it is gone) instead of the change that failed.
+        from_source: write the row as it is now (or delete the document where it is gone) instead of the change that failed; so is
+            always tried what failed on request.
         timeout_s: how long outcomes are waited for; what is not done by then goes on without being waited for.
 
     Raises SyncWorkerError for an unknown id, and where no worker is running; the errors of the ports.
@@ -134,7 +135,16 @@ async def retry(
 
 def _item(work: FailedWork, from_source: bool, outcome: Outcome, reason: str) -> RetryItem:
     failure = work.failure
-    return RetryItem(work.id, failure.index, failure.document_id, failure.code, work.attempts, from_source, outcome, reason)
+    return RetryItem(
+        work.id,
+        failure.index,
+        failure.document_id,
+        failure.code,
+        work.attempts,
+        from_source or failure.request is not None,
+        outcome,
+        reason,
+    )
 
 
 def _counted(items: Sequence[RetryItem]) -> dict[str, int]:
@@ -169,12 +179,13 @@ async def _judge(
             continue
         refusal = problems[work.failure.index] or _place_problem(parts, work, topic_ids)
         record = records.get(work.id)
-        if refusal is None and record is None:
+        asked = work.failure.request is not None
+        if refusal is None and record is None and not asked:
             refusal = "its payload is neither in the dead-letter topic nor in its own: nothing says what to write"
         if refusal is None and record is not None:
             from_row = from_source or work.id in restored or work.failure.document_id is None
             refusal = _content_problem(parts.targets[work.failure.index], work, record, force=force, from_row=from_row)
-        if refusal is None and not work.failure.retryable and not (force or from_source):
+        if refusal is None and not work.failure.retryable and not (force or from_source or asked):
             refusal = (
                 f"a failure of the class {work.failure.reason_class.value} with this code is not mended by trying the same "
                 "change again; --force tries it nevertheless, --from-source takes the row as it is now"
@@ -225,10 +236,12 @@ def _content_problem(target: Target, work: FailedWork, record: Record, *, force:
 
 
 async def _records(parts: RetryParts, works: Sequence[FailedWork]) -> dict[int, Record]:
-    references = {work.reference for work in works if work.reference is not None}
+    references = {work.reference for work in works if work.reference is not None and work.failure.request is None}
     letters = await parts.dead_letters.read(references) if references else {}
     records: dict[int, Record] = {}
     for work in works:
+        if work.failure.request is not None:
+            continue  # what is tried is its row, whatever was made of it
         letter = letters.get(work.reference) if work.reference is not None else None
         if letter is not None:
             records[work.id] = letter[1]

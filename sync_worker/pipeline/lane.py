@@ -23,7 +23,7 @@ from sync_worker.failure.policy import policy_for
 from sync_worker.pipeline.holds import Patience
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.model import Flush, Index, Part, PartKind
-from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.quarantine import Quarantine, letter_of
 from sync_worker.pipeline.settle import Settler
 from sync_worker.pipeline.waiting import happened
 from sync_worker.pipeline.write import Writer
@@ -388,12 +388,12 @@ class Lane:
                 self.writer.journal.applied(task.uid, part.metadata or "")
 
     async def _applied(self, entries: Mapping[str, Entry]) -> None:
-        await self._quarantine.supersede(self.index.name, entries, self.topic_ids)
+        await self._quarantine.supersede(self.index.name, entries, self.topic_ids, self.retrying)
         self._count_applied(len(entries), [entry.source_ms for entry in entries.values()])
 
     async def _applied_packed(self, packed: PackedEntries) -> None:
         if self._quarantine.memory.count(self.index.name):
-            await self._quarantine.supersede(self.index.name, packed.unpack(), self.topic_ids)
+            await self._quarantine.supersede(self.index.name, packed.unpack(), self.topic_ids, self.retrying)
         self._count_applied(len(packed), packed.source_ms)
 
     def _count_applied(self, count: int, source_ms: Sequence[int]) -> None:
@@ -489,14 +489,16 @@ class Lane:
             reason_class=policy.reason_class,
             code=cause.code,
             message=cause.message[:4096],
-            retryable=policy.retryable,
+            retryable=policy.retryable or entry.request is not None,
             topic_id=self.topic_ids[entry.partition],
             partition=entry.partition,
             offset=entry.offset,
             source_ms=entry.source_ms,
             failed_at=self._clock.now(),
+            request=entry.request,
         )
-        await self._quarantine.record([(failure, None)], wanted=ours)
+        letter = None if entry.request is None else letter_of(failure, entry.line)
+        await self._quarantine.record([(failure, letter)], wanted=ours)
 
     def _abandon(self) -> None:
         """A partition was lost between taking and writing: drop all of it that is not in flight; it will be read again."""

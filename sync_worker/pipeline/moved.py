@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import structlog
 
 from sync_worker.change.model import TopicPartition
-from sync_worker.errors import RecordError
-from sync_worker.failure.model import Failure
+from sync_worker.errors import OwnershipLost, RecordError
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.quarantine import Quarantine
-from sync_worker.pipeline.rewrite import put_again, row_now
-from sync_worker.pipeline.translate import reason_of
+from sync_worker.pipeline.rewrite import put_again, refused, request_of, row_now
 from sync_worker.ports import Clock, MovedRow, Source, State
 from sync_worker.progress.ledger import Span
 
@@ -86,38 +84,27 @@ class MovedRows:
         if any(not lane.asks_open or partition.place in lane.replay_until or _on_its_way(lane, row) for lane in lanes):
             return
         assert partition.ledger is not None
-        position = partition.ledger.position
+        place, position, request = partition.place, partition.ledger.position, request_of(row.key)
         entries, failures = [], []
         for lane in lanes:
             try:
-                offset = max(0, position - 1)
-                found = await row_now(lane.index, row.key, partition.place, offset, source=self._source, clock=self._clock)
+                found = await row_now(
+                    lane.index, row.key, place, position - 1, request=request, source=self._source, clock=self._clock
+                )
                 entries.append((lane, *found))
             except RecordError as error:
-                failures.append(self._failure(row, lane, error))
+                document_id, now = _document_id(lane, row), self._clock.now()
+                failures.append(refused(lane, document_id, request, place, position - 1, error, now))
         if failures:
-            await self._quarantine.record([(failure, None) for failure in failures], wanted=lambda: not partition.dropped)
+            try:
+                await self._quarantine.record(failures, wanted=lambda: not partition.dropped)
+            except OwnershipLost:
+                return
         if partition.dropped:
             return
         spans = [put_again(lane, document_id, entry, position) for lane, document_id, entry in entries]
         self._written.append(_Written(row, partition, spans))
         log.info("row of a moved key read anew", topic=row.place.topic, partition=row.place.partition)
-
-    def _failure(self, row: MovedRow, lane: Lane, error: RecordError) -> Failure:
-        return Failure(
-            index=lane.index.name,
-            document_id=None,
-            operation="update",
-            reason_class=reason_of(error),
-            code=error.code,
-            message=error.message[:4096],
-            retryable=False,
-            topic_id=row.topic_id,
-            partition=row.origin,
-            offset=row.offset,
-            source_ms=int(self._clock.now() * 1000),
-            failed_at=self._clock.now(),
-        )
 
     async def _forget_applied(self) -> None:
         for written in list(self._written):
@@ -134,8 +121,13 @@ def requests(keys: Sequence[tuple[Mapping[str, object], int, int]], origin: Topi
     return [MovedRow(TopicPartition(origin.topic, number), dict(key), topic_id, origin, offset) for key, number, offset in keys]
 
 
-def _on_its_way(lane: Lane, row: MovedRow) -> bool:
+def _document_id(lane: Lane, row: MovedRow) -> str | None:
     try:
-        return bool(lane.unsettled([lane.index.projector.document_id(row.key)]))
+        return lane.index.projector.document_id(row.key)
     except RecordError:
-        return False
+        return None
+
+
+def _on_its_way(lane: Lane, row: MovedRow) -> bool:
+    document_id = _document_id(lane, row)
+    return document_id is not None and bool(lane.unsettled([document_id]))

@@ -136,7 +136,15 @@ class Pipeline:
                 clock=clock,
                 telemetry=telemetry,
             ),
-            Rewriting(self._lanes, self._partitions, state=state, source=source, membership=membership, clock=clock),
+            Rewriting(
+                self._lanes,
+                self._partitions,
+                state=state,
+                source=source,
+                membership=membership,
+                quarantine=self._quarantine,
+                clock=clock,
+            ),
             worker_name=worker_name,
             state=state,
             holds=self._holds,
@@ -506,7 +514,7 @@ class Pipeline:
             name = lane.index.name
             sighting, journal = prepared.sightings[name], self._journals[name]
             keeper.records[name] = prepared.records[name]
-            self._quarantine.memory.load(name, partition.place, prepared.failures[name])
+            self._quarantine.memory.load(name, prepared.failures[name])
             journal.scanned[partition.place] = sighting.scanned
             written_until = max(sighting.high.get(partition.place, -1) + 1, prepared.acknowledged)
             lane.open(partition.generation, partition.place, prepared.topic_id, written_until)

@@ -15,6 +15,7 @@ from sync_worker.batch.metadata import parse_metadata
 from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import LogUnavailable, OperatorNeeded, SinkDenied, StartAgain
 from sync_worker.failure.findings import FindingKind, found
+from sync_worker.failure.model import OpenFailure
 from sync_worker.pipeline.holds import Patience
 from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.scan import Sighting, at_assignment
@@ -37,7 +38,7 @@ class Prepared:
         rewind: another log took the place of ours, an operator knows, and the group's offset lies somewhere in it: the group has
             to start at `next_offset` instead, or what is below would never be read.
         tail: the last record that an earlier owner acknowledged, and that is still the one there.
-        failures: index name → (document id, offset) of open failures.
+        failures: index name → open failures.
         records: index name → what is remembered of the physical index from now on.
     """
 
@@ -47,7 +48,7 @@ class Prepared:
     acknowledged: int
     tail: Tail | None = None
     rewind: bool = False
-    failures: dict[str, Sequence[tuple[str | None, int]]] = field(default_factory=dict)
+    failures: dict[str, Sequence[OpenFailure]] = field(default_factory=dict)
     sightings: dict[str, Sighting] = field(default_factory=dict)
     records: dict[str, IndexRecord] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ it superseded before that change is acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -15,7 +15,7 @@ from sync_worker.batch.coalesce import Entry
 from sync_worker.change.model import Record, StoredRecord, TopicPartition
 from sync_worker.errors import OwnershipLost
 from sync_worker.failure.flood import FloodGuard, FloodLimits
-from sync_worker.failure.model import RECORD_REMOVED, Failure, PayloadReference
+from sync_worker.failure.model import RECORD_REMOVED, Failure, OpenFailure, PayloadReference
 from sync_worker.ports import DeadLetters, Log, State, Telemetry
 
 log = structlog.get_logger(__name__)
@@ -36,44 +36,70 @@ def _say(index: str, failures: Sequence[Failure]) -> None:
     )
 
 
+_Identity = tuple[str, TopicPartition, int, str | None]
+
+
+def _identity(failure: Failure) -> _Identity:
+    return failure.index, failure.partition, failure.offset, failure.request
+
+
+def _open(failure: Failure) -> OpenFailure | None:
+    if failure.document_id is None:
+        return None
+    return OpenFailure(failure.document_id, failure.partition, failure.offset, failure.request)
+
+
+def letter_of(failure: Failure, line: bytes | None) -> StoredRecord:
+    """What the dead letter of a request holds: the row's key, and the document that was made of the row, if one could be made."""
+    assert failure.request is not None
+    place = failure.partition
+    key = failure.request.encode()
+    return StoredRecord(place.topic, place.partition, failure.offset, failure.source_ms, key, line)
+
+
 class FailureMemory:
-    """Open failures of the partitions that this worker owns: index → document id → where the newest came from."""
+    """Open failures of the partitions that this worker owns: index → document id → the newest."""
 
     def __init__(self) -> None:
-        self._open: dict[str, dict[str, tuple[TopicPartition, int]]] = {}
+        self._open: dict[str, dict[str, OpenFailure]] = {}
 
-    def load(self, index: str, partition: TopicPartition, failures: Sequence[tuple[str | None, int]]) -> None:
-        for document_id, offset in failures:
-            if document_id is not None:
-                self.remember(index, document_id, partition, offset)
+    def load(self, index: str, failures: Sequence[OpenFailure]) -> None:
+        for failure in failures:
+            self.remember(index, failure)
 
-    def remember(self, index: str, document_id: str, partition: TopicPartition, offset: int) -> None:
+    def remember(self, index: str, failure: OpenFailure) -> None:
         known = self._open.setdefault(index, {})
-        old = known.get(document_id)
-        if old is None or old[0] != partition or old[1] < offset:
-            known[document_id] = (partition, offset)
+        old = known.get(failure.document_id)
+        if old is None or old.partition != failure.partition or old.order < failure.order:
+            known[failure.document_id] = failure
 
     def forget_partition(self, partition: TopicPartition) -> None:
         for index, known in self._open.items():
-            self._open[index] = {key: place for key, place in known.items() if place[0] != partition}
+            self._open[index] = {key: failure for key, failure in known.items() if failure.partition != partition}
 
-    def knows(self, index: str, document_id: str | None, partition: TopicPartition, offset: int) -> bool:
-        return document_id is not None and self._open.get(index, {}).get(document_id) == (partition, offset)
+    def knows(self, failure: Failure) -> bool:
+        known = _open(failure)
+        return known is not None and self._open.get(failure.index, {}).get(known.document_id) == known
 
-    def newest(self, index: str, document_id: str) -> tuple[TopicPartition, int] | None:
-        """Where the newest open failure of this document came from; None where none is open."""
+    def newest(self, index: str, document_id: str) -> OpenFailure | None:
+        """The newest open failure of this document; None where none is open."""
         return self._open.get(index, {}).get(document_id)
 
-    def superseded_by(self, index: str, entries: Mapping[str, Entry]) -> list[str]:
-        """Documents with an open failure that is older than the entry that was applied."""
+    def superseded_by(self, index: str, entries: Mapping[str, Entry], retried: Collection[str] = ()) -> list[str]:
+        """Documents with an open failure that is older than the entry that was applied.
+
+        A row that was read on request is newer than an earlier request's at the same place, unless it is that one's retry: what
+        became of it is judged by whoever tried it.
+        """
         known = self._open.get(index)
         if not known:
             return []
-        return [
-            document_id
-            for document_id in known.keys() & entries.keys()
-            if known[document_id][0] == (entry := entries[document_id]).partition and known[document_id][1] < entry.offset
-        ]
+
+        def older(failure: OpenFailure, entry: Entry, document_id: str) -> bool:
+            again = entry.request is not None and document_id not in retried and failure.order == entry.order
+            return failure.partition == entry.partition and (failure.order < entry.order or again)
+
+        return [key for key in known.keys() & entries.keys() if older(known[key], entries[key], key)]
 
     def forget(self, index: str, document_ids: Sequence[str]) -> None:
         known = self._open.get(index, {})
@@ -82,7 +108,7 @@ class FailureMemory:
 
     def forget_before(self, index: str, before: Mapping[TopicPartition, int]) -> None:
         known = self._open.get(index, {})
-        self._open[index] = {key: place for key, place in known.items() if place[1] >= before.get(place[0], 0)}
+        self._open[index] = {key: one for key, one in known.items() if one.offset >= before.get(one.partition, 0)}
 
     def count(self, index: str) -> int:
         return len(self._open.get(index, {}))
@@ -113,7 +139,7 @@ class Quarantine:
         self._telemetry = telemetry
         self._flood = flood
         self.memory = FailureMemory()
-        self._lettered: dict[tuple[str, TopicPartition, int], PayloadReference] = {}
+        self._lettered: dict[_Identity, PayloadReference] = {}
         self._guards = {index: FloodGuard(index, flood) for index in indexes}
 
     def add_index(self, index: str) -> None:
@@ -154,26 +180,25 @@ class Quarantine:
         fresh: list[tuple[Failure, Record]] = []
         rows: list[Failure] = []
         for failure, record in failures:
-            known = self.memory.knows(failure.index, failure.document_id, failure.partition, failure.offset)
-            if not known:
+            if not self.memory.knows(failure):
                 failure, record = (failure, record) if record is not None else await self._read(failure)
-                if (failure.index, failure.partition, failure.offset) not in self._lettered:
+                if _identity(failure) not in self._lettered:
                     fresh.append((failure, record))
             rows.append(failure)
         self._raise_unless(wanted)
         if fresh:
             references = await self._dead_letters.publish(fresh)
             for (failure, _), reference in zip(fresh, references, strict=True):
-                self._lettered[failure.index, failure.partition, failure.offset] = reference
+                self._lettered[_identity(failure)] = reference
         self._raise_unless(wanted)
-        places = [(failure.index, failure.partition, failure.offset) for failure in rows]
+        places = [_identity(failure) for failure in rows]
         await self._state.record_failures(rows, [self._lettered.get(place) for place in places])
         for failure, place in zip(rows, places, strict=True):
             if self._lettered.pop(place, None) is not None:
                 self._telemetry.count("failures", index=failure.index, reason_class=failure.reason_class.value)
                 self._telemetry.count("dead_letters", index=failure.index)
-            if failure.document_id is not None and wanted():
-                self.memory.remember(failure.index, failure.document_id, failure.partition, failure.offset)
+            if (known := _open(failure)) is not None and wanted():
+                self.memory.remember(failure.index, known)
         for index in {failure.index for failure, _ in fresh}:
             _say(index, [failure for failure, _ in fresh if failure.index == index])
         for index in {failure.index for failure in rows}:
@@ -182,7 +207,7 @@ class Quarantine:
     def settled(self, index: str, document_id: str, partition: TopicPartition, below: int) -> None:
         """An open failure of this document was tried again and is closed, with all older ones."""
         newest = self.memory.newest(index, document_id)
-        if newest is not None and newest[0] == partition and newest[1] < below:
+        if newest is not None and newest.partition == partition and newest.offset < below:
             self.memory.forget(index, [document_id])
             self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 
@@ -196,18 +221,30 @@ class Quarantine:
         if not wanted():
             raise OwnershipLost("the failure's partition belongs to somebody else")
 
-    async def supersede(self, index: str, entries: Mapping[str, Entry], topic_ids: Mapping[TopicPartition, str]) -> None:
-        """These entries are applied: older open failures of their documents are history. Raises StateUnavailable."""
-        hits = self.memory.superseded_by(index, entries)
+    async def supersede(
+        self,
+        index: str,
+        entries: Mapping[str, Entry],
+        topic_ids: Mapping[TopicPartition, str],
+        retried: Collection[str] = (),
+    ) -> None:
+        """These entries are applied: older open failures of their documents are history. Raises StateUnavailable.
+
+        Args:
+            retried: documents of which an entry may be the retry of the failure itself.
+        """
+        hits = self.memory.superseded_by(index, entries, retried)
         if not hits:
             return
         before: dict[TopicPartition, int] = {}
         for document_id in hits:
             entry = entries[document_id]
-            before[entry.partition] = max(entry.offset, before.get(entry.partition, 0))
+            # A row that was read on request is newer than the record at its place, and than any earlier request there.
+            own = entry.request is not None and document_id not in retried
+            before[entry.partition] = max(entry.offset + own, before.get(entry.partition, 0))
         await self._state.supersede(index, hits, before, topic_ids)
         # Looked at again: meanwhile a newer change of the same document may have failed, and that failure is not history.
-        superseded = set(self.memory.superseded_by(index, entries))
+        superseded = set(self.memory.superseded_by(index, entries, retried))
         self.memory.forget(index, [document_id for document_id in hits if document_id in superseded])
         self._telemetry.gauge("open_failures", self.memory.count(index), index=index)
 

@@ -268,7 +268,7 @@ class Rebuilding:
             site.quarantine.add_index(name)
             for partition in site.of_topic(topic):
                 if partition.active:
-                    site.quarantine.memory.load(name, partition.place, failures[partition.place])
+                    site.quarantine.memory.load(name, failures[partition.place])
                     journal.scanned[partition.place] = newest.uid if newest is not None else -1
                     lane.open(partition.generation, partition.place, partition.topic_id, -1)
                     lane.replay_until.pop(partition.place, None)

@@ -3,7 +3,7 @@
 An operator sets a row to `retrying`; the worker that owns the change's partition takes it up. The change is written only while
 it is the newest thing known of its document: nothing of it is on its way, nothing later was applied or failed since. What is
 known of a document's later changes is the failure memory, so a row without it (its document was not known when it failed, or it
-was made from the dead-letter topic) is tried with the row as it is now instead.
+was made from the dead-letter topic) is tried with the row as it is now instead; as is what failed on request, without a record.
 
 A worker that dies leaves rows `retrying`; the next owner of the partition takes them up again.
 """
@@ -26,7 +26,7 @@ from sync_worker.failure.model import RECORD_REMOVED, FailureStatus
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.quarantine import Quarantine
-from sync_worker.pipeline.rewrite import put_again, row_now
+from sync_worker.pipeline.rewrite import Asked, asked_by, put_again, row_now
 from sync_worker.pipeline.translate import Translator, reason_of
 from sync_worker.ports import AskedRetry, Clock, DeadLetters, Log, Membership, Source, State, Telemetry
 from sync_worker.progress.ledger import Span
@@ -134,10 +134,17 @@ class Retries:
             await self._back(
                 retry, "its topic was deleted and made anew, so that its place in the order is not known: fill the index again"
             )
+        elif failure.request is not None:
+            await self._from_source(lane, partition, retry, asked_by(failure.request))
         elif record is None:
             await self._back(retry, "its payload is neither in the dead-letter topic nor in its own")
         elif retry.from_source or retry.rebuilt or failure.document_id is None:
-            await self._from_source(lane, partition, retry, record)
+            try:
+                key = self._key(lane, record, failure.document_id)
+            except RecordError as error:
+                await self._failed_again(retry, reason_of(error).value, error.code, error.message)
+                return
+            await self._from_source(lane, partition, retry, key)
         else:
             await self._as_stored(lane, partition, retry, record, failure.document_id)
 
@@ -146,11 +153,12 @@ class Retries:
         if lane.unsettled([document_id]):
             return  # what is on its way decides first
         newest = self._quarantine.memory.newest(failure.index, document_id)
-        if newest is None or newest[0] != partition.place or newest[1] < failure.offset:
+        order = (failure.offset, False)
+        if newest is None or newest.partition != partition.place or newest.order < order:
             # Superseded a moment ago, and then this changes nothing; else the row came into the table behind our back.
             await self._back(retry, "whether a later change of its document was applied is not known: retry it --from-source")
             return
-        if newest[1] > failure.offset:
+        if newest.order > order:
             await self._close(retry, FailureStatus.SUPERSEDED, "a later change of its document failed as well")
             return
         translation = await self._translator.translate([record], partition.place, partition.topic_id, [lane.index])
@@ -169,17 +177,23 @@ class Retries:
         else:
             self._put(lane, partition, retry, document_id, entry, later_from=failure.offset + 1)
 
-    async def _from_source(self, lane: Lane, partition: Partition, retry: AskedRetry, record: Record) -> None:
+    async def _from_source(self, lane: Lane, partition: Partition, retry: AskedRetry, asked: Asked) -> None:
         failure = retry.work.failure
         waited = self._clock.monotonic() - self._first_seen[retry.work.id]
         if self._membership.backlog(partition.place) != 0 and waited < _CATCH_UP_S:
             return
         try:
-            key = self._key(lane, record, failure.document_id)
-            if lane.unsettled([lane.index.projector.document_id(key)]):
+            document_id = asked if isinstance(asked, str) else lane.index.projector.document_id(asked)
+            if lane.unsettled([document_id]):
                 return
-            document_id, entry = await row_now(
-                lane.index, key, partition.place, failure.offset, source=self._source, clock=self._clock
+            _, entry = await row_now(
+                lane.index,
+                asked,
+                partition.place,
+                failure.offset,
+                request=failure.request,
+                source=self._source,
+                clock=self._clock,
             )
         except RecordError as error:
             await self._failed_again(retry, reason_of(error).value, error.code, error.message)
@@ -210,6 +224,8 @@ class Retries:
         records: dict[int, Record] = {}
         for retry in retries:
             failure, reference = retry.work.failure, retry.work.reference
+            if failure.request is not None:
+                continue
             letter = letters.get(reference) if reference is not None else None
             if letter is not None and letter[0].code == RECORD_REMOVED:
                 continue

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 import structlog
 
 from sync_worker.batch.coalesce import Entry
-from sync_worker.change.model import Operation, Row, TopicPartition
-from sync_worker.errors import RecordError
+from sync_worker.change.model import Row, StoredRecord, TopicPartition
+from sync_worker.errors import OwnershipLost, RecordError
+from sync_worker.failure.model import Failure
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
-from sync_worker.pipeline.rewrite import entry_of, put_again
+from sync_worker.pipeline.quarantine import Quarantine
+from sync_worker.pipeline.rewrite import entry_of, put_again, refused, request_of
 from sync_worker.ports import Clock, Membership, Rewrite, Source, State
 from sync_worker.progress.ledger import Span
 
@@ -50,6 +52,7 @@ class Rewriting:
         state: State,
         source: Source,
         membership: Membership,
+        quarantine: Quarantine,
         clock: Clock,
     ) -> None:
         self._lanes = lanes
@@ -57,6 +60,7 @@ class Rewriting:
         self._state = state
         self._source = source
         self._membership = membership
+        self._quarantine = quarantine
         self._clock = clock
         self._written: dict[tuple[str, str], _Written] = {}
         self._waits_since: float | None = None
@@ -105,19 +109,30 @@ class Rewriting:
                 return
             assert partition.ledger is not None
             position = partition.ledger.position
-            refused = []
+            entries: dict[str, tuple[Rewrite, Entry]] = {}
+            failures: list[tuple[Failure, StoredRecord]] = []
             for one in ready:
                 try:
-                    entry = self._entry(lane, one, rows.get(one.document_id), max(0, position - 1))
+                    entries[one.document_id] = one, self._entry(lane, one, rows.get(one.document_id), position - 1)
                 except RecordError as error:
-                    log.warning("not written again", index=one.index, document_id=one.document_id, code=error.code)
-                    refused.append(one)
-                    continue
-                spans = [put_again(lane, one.document_id, entry, position) for lane in lanes]
-                self._written[one.index, one.document_id] = _Written(one, partition, spans)
-        await self._state.forget_rewrites(refused)
+                    request, now = _request(one), self._clock.now()
+                    failures += [refused(lane, one.document_id, request, place, position - 1, error, now) for lane in lanes]
+            if failures and not await self._recorded(failures, partition):
+                return
+            for document_id, (one, entry) in entries.items():
+                spans = [put_again(lane, document_id, entry, position) for lane in lanes]
+                self._written[one.index, document_id] = _Written(one, partition, spans)
+        await self._state.forget_rewrites([one for one in ready if one.document_id not in entries])
         if ready:
-            log.info("written again", index=lane.index.name, count=len(ready) - len(refused), refused=len(refused))
+            log.info("written again", index=lane.index.name, count=len(entries), refused=len(ready) - len(entries))
+
+    async def _recorded(self, failures: Sequence[tuple[Failure, StoredRecord]], partition: Partition) -> bool:
+        """Whether they are, and the partition is still ours. Raises EnvironmentFault."""
+        try:
+            await self._quarantine.record(failures, wanted=lambda: not partition.dropped)
+        except OwnershipLost:
+            return False
+        return not partition.dropped
 
     async def _rows(self, lane: Lane, asked: Sequence[Rewrite]) -> Mapping[str, Row]:
         keyed = [(one.document_id, one.key) for one in asked if one.key is not None]
@@ -128,10 +143,9 @@ class Rewriting:
         return {document_id: row for (document_id, _), row in zip(keyed, rows, strict=True) if row is not None}
 
     def _entry(self, lane: Lane, one: Rewrite, row: Row | None, offset: int) -> Entry:
+        asked = one.document_id if one.key is None else one.key
         source_ms = int(self._clock.now() * 1000)
-        if one.key is None or row is None:
-            return Entry(None, one.place, offset, source_ms, Operation.DELETE)
-        return entry_of(lane.index, one.document_id, one.key, row, one.place, offset, source_ms)
+        return entry_of(lane.index, one.document_id, asked, row, one.place, offset, source_ms, _request(one))
 
     async def _forget_applied(self) -> None:
         done = []
@@ -146,3 +160,7 @@ class Rewriting:
             # The bookmark's watermark must pass this write also where nothing else comes.
             written.partition.touched = True
             self._written.pop((written.asked.index, written.asked.document_id), None)
+
+
+def _request(one: Rewrite) -> str:
+    return request_of(one.document_id if one.key is None else one.key)

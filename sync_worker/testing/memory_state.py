@@ -8,7 +8,7 @@ from typing import Any
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.findings import KEPT_WORDS, keeps_words
-from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, PayloadReference
+from sync_worker.failure.model import FailedWork, Failure, FailureStatus, Finding, OpenFailure, PayloadReference
 from sync_worker.failure.text import cut
 from sync_worker.ports import AskedRetry, Bookmark, Comparison, Depth, IndexRecord, MovedRow, Pause, Rewrite
 from sync_worker.rebuild.model import Rebuild
@@ -49,12 +49,12 @@ class MemoryState:
     """Implements `ports.State`. Every call is one transaction: it does not give way to others before it is done.
 
     Attributes:
-        failed: (topic id, partition, offset, index) → row, in the order of insertion.
+        failed: (topic id, partition, offset, index, request) → row, in the order of insertion.
         now: seconds since 1970.
     """
 
     now: Callable[[], float] = lambda: 0.0
-    failed: dict[tuple[str, TopicPartition, int, str], FailedRow] = field(default_factory=dict)
+    failed: dict[tuple[str, TopicPartition, int, str, str | None], FailedRow] = field(default_factory=dict)
     marks: dict[TopicPartition, Bookmark] = field(default_factory=dict)
     records: dict[str, IndexRecord] = field(default_factory=dict)
     found: list[Finding] = field(default_factory=list)
@@ -161,27 +161,31 @@ class MemoryState:
     async def record_failures(self, failures: Sequence[Failure], references: Sequence[PayloadReference | None]) -> None:
         for failure, reference in zip(list(failures), list(references), strict=True):
             failure = replace(failure, message=cut(failure.message))
-            place = (failure.topic_id, failure.partition, failure.offset, failure.index)
+            place = (failure.topic_id, failure.partition, failure.offset, failure.index, failure.request)
             row = self.failed.get(place)
             if row is None:
                 self.failed[place] = FailedRow(len(self.failed) + 1, failure, reference, first_failed_at=failure.failed_at)
                 continue
             if failure.failed_at != row.failure.failed_at:
                 row.attempts += 1
-                if row.status is FailureStatus.RESOLVED:
-                    row.status, row.status_reason = FailureStatus.OPEN, "failed again after it was resolved"
+                if row.status is FailureStatus.RESOLVED or (failure.request is not None and row.status not in _UNSETTLED):
+                    row.status, row.status_reason = FailureStatus.OPEN, f"failed again after it was {row.status.value}"
                     row.status_changed_at = failure.failed_at
             row.first_failed_at = min(row.first_failed_at, failure.failed_at)
             row.failure, row.reference = failure, reference or row.reference
 
-    async def open_failures(
-        self, index: str, partition: TopicPartition, topic_id: str | None = None
-    ) -> Sequence[tuple[str, int]]:
-        rows = [
-            (row.failure.offset if topic_id in (None, row.failure.topic_id) else -1, row.id, row.failure.document_id)
+    async def open_failures(self, index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[OpenFailure]:
+        found = [
+            OpenFailure(
+                row.failure.document_id,
+                partition,
+                row.failure.offset if topic_id in (None, row.failure.topic_id) else -1,
+                row.failure.request,
+            )
             for row in self._unsettled(index, partition)
+            if row.failure.document_id is not None
         ]
-        return [(document_id, offset) for offset, _, document_id in sorted(rows) if document_id is not None]
+        return sorted(found, key=lambda failure: failure.offset)
 
     async def supersede(
         self,

@@ -1,5 +1,8 @@
 """A dead letter: the record as it came, with the failure in headers behind its own. Pure.
 
+Where no record failed but a row that was read on request, the key is the row's, and the value the document that was made of it;
+none where none could be made: the row is in the source.
+
 Where Kafka Connect has a name for what is told (`__connect.errors.…` of its DeadLetterQueueReporter), that name is used, so that
 tools for its dead letters read ours.
 """
@@ -46,6 +49,8 @@ def to_headers(failure: Failure, record: Record) -> Headers:
         "sync_worker.timestamp": str(record.timestamp),
         "sync_worker.tombstone": _word(record.value is None),
     }
+    if failure.request is not None:
+        told["sync_worker.request"] = failure.request
     if failure.document_id is not None:
         told["sync_worker.document_id"] = failure.document_id
     return [*record.headers, *((name, storable(value).encode()) for name, value in told.items())]
@@ -72,6 +77,7 @@ def parse(letter: Record) -> tuple[Failure, StoredRecord]:
             offset=int(told[_OFFSET]),
             source_ms=int(told["sync_worker.source_ms"]),
             failed_at=float(told["sync_worker.failed_at"]),
+            request=told.get("sync_worker.request"),
         )
         if _truth(told["sync_worker.tombstone"]) != (letter.value is None):
             raise ValueError("sync_worker.tombstone does not fit the value")

@@ -11,10 +11,10 @@ from sqlalchemy import ARRAY, ColumnElement, Row, Text, and_, any_, bindparam, c
 from sync_worker.adapters.state.connections import Connections
 from sync_worker.adapters.state.schema import failed_work, rebuilt_failures
 from sync_worker.change.model import TopicPartition
-from sync_worker.failure.model import FailedWork, Failure, FailureStatus, PayloadReference, ReasonClass
+from sync_worker.failure.model import FailedWork, Failure, FailureStatus, OpenFailure, PayloadReference, ReasonClass
 from sync_worker.failure.text import cut
 
-_POSITION = ("topic_id", "topic", "partition", "offset", "index_name")
+_POSITION = ("topic_id", "topic", "partition", "offset", "index_name", "request")
 _UNSETTLED = (FailureStatus.OPEN.value, FailureStatus.RETRYING.value)
 _row = failed_work.c
 
@@ -32,6 +32,8 @@ class FailedWorkTable(Connections):
         - *superseded* and *discarded* stay: the change that superseded it lies behind it in the log, so it is consumed again as
           well; and what an operator has let go is not brought back by a restart.
         - *resolved* is open again: the index may hold something older than the retry had written.
+
+        A request is nothing that is consumed again: its failure is open again whatever it was, but for *retrying*.
         """
         rows = [_values(failure, reference) for failure, reference in zip(failures, references, strict=True)]
         if not rows:
@@ -40,7 +42,8 @@ class FailedWorkTable(Connections):
         statement = self._insert(failed_work)
         told = statement.excluded
         again = told.last_failed_at != _row.last_failed_at
-        reopened = and_(_row.status == FailureStatus.RESOLVED.value, again)
+        settled = and_(*(_row.status != status for status in _UNSETTLED))  # `in` is not for many rows at once
+        reopened = and_(again, or_(_row.status == FailureStatus.RESOLVED.value, and_(_row.request != "", settled)))
         lettered = told.dlq_topic.is_not(None)
         statement = self._upsert(
             failed_work,
@@ -52,7 +55,7 @@ class FailedWorkTable(Connections):
             dlq_partition=case((lettered, told.dlq_partition), else_=_row.dlq_partition),
             dlq_offset=case((lettered, told.dlq_offset), else_=_row.dlq_offset),
             status=case((reopened, FailureStatus.OPEN.value), else_=_row.status),
-            status_reason=case((reopened, "failed again after it was resolved"), else_=_row.status_reason),
+            status_reason=case((reopened, literal("failed again after it was ") + _row.status), else_=_row.status_reason),
             status_changed_at=case((reopened, told.last_failed_at), else_=_row.status_changed_at),
         )
         async with self._writing() as connection:
@@ -145,21 +148,22 @@ class FailedWorkTable(Connections):
             )
             return result.rowcount
 
-    async def open_failures(
-        self, index: str, partition: TopicPartition, topic_id: str | None = None
-    ) -> Sequence[tuple[str, int]]:
-        """(document id, offset) of every open or retrying failure of this index from this partition, by offset.
+    async def open_failures(self, index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[OpenFailure]:
+        """Every open or retrying failure of this index from this partition, by offset.
 
         The offset of one from a topic with another id than `topic_id` is -1: it is older than everything in this one.
         """
         offset = _row.offset if topic_id is None else case((_row.topic_id == topic_id, _row.offset), else_=-1)
         query = (
-            select(_row.document_id, offset)
+            select(_row.document_id, offset, _row.request)
             .where(_row.index_name == index, _row.document_id.is_not(None), _from(partition), _row.status.in_(_UNSETTLED))
             .order_by(offset, _row.id)
         )
         async with self._reading() as connection:
-            return [(document_id, found) for document_id, found in await connection.execute(query)]
+            return [
+                OpenFailure(document_id, partition, found, request or None)
+                for document_id, found, request in await connection.execute(query)
+            ]
 
     async def supersede(
         self,
@@ -298,6 +302,7 @@ def _values(failure: Failure, reference: PayloadReference | None) -> dict[str, A
         "dlq_offset": reference and reference.offset,
         "status_reason": "",
         "status_changed_at": failure.failed_at,
+        "request": failure.request or "",
     }
 
 
@@ -316,6 +321,7 @@ def as_failed_work(row: Row[Any]) -> FailedWork:
         offset=row.offset,
         source_ms=row.source_ms,
         failed_at=row.last_failed_at,
+        request=row.request or None,
     )
     return FailedWork(
         id=row.id,

@@ -65,7 +65,9 @@ failed_work = Table(
     Column("dlq_offset", BigInteger),
     Column("status_reason", StorableText, nullable=False),
     Column("status_changed_at", Double, nullable=False),
-    UniqueConstraint("topic_id", "topic", "partition", "offset", "index_name", name="uq_failed_work_position"),
+    # Empty, not NULL, for a record: NULLs are never equal, and the same record must be the same row.
+    Column("request", StorableText, nullable=False, server_default=""),
+    UniqueConstraint("topic_id", "topic", "partition", "offset", "index_name", "request", name="uq_failed_work_position"),
     Index("ix_failed_work_partition", "index_name", "topic", "partition", "status"),
     Index("ix_failed_work_document", "index_name", "document_id"),
     Index("ix_failed_work_status", "status", "id"),

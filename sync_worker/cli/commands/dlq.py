@@ -71,7 +71,7 @@ def _print_tail(report: LettersTail, json: bool) -> None:
             letter.document_id or "?",
             letter.reason_class.value,
             letter.code,
-            f"{letter.topic}:{letter.partition} at {letter.offset}",
+            f"{letter.topic}:{letter.partition} {'at' if letter.request is None else 'row read behind'} {letter.offset}",
             letter.reason.replace("\n", " ")[:120],
             *([f"{letter.payload.key} {letter.payload.value}"] if letter.payload else []),
         ]

@@ -140,7 +140,7 @@ def show(
         f"  reason      {item.reason_class.value}, {item.code}: {item.reason}",
         f"  retryable   {'yes' if item.retryable else 'no'}",
         f"  attempts    {item.attempts}, first {moment(item.first_failed_at)}, last {moment(item.last_failed_at)}",
-        f"  came from   {item.topic}:{item.partition} at {item.offset}, committed {moment(item.source_ms / 1000)}",
+        f"  came from   {_origin(item)}",
     ]
     place = item.dead_letter
     lines.append(f"  payload     {'erased' if place is None else f'{place.topic}:{place.partition} at {place.offset}'}")
@@ -149,6 +149,14 @@ def show(
     print_lines(lines)
     if payload:
         print_lines(_payload(report.payload))
+
+
+def _origin(item: FailedItem) -> str:
+    place = f"{item.topic}:{item.partition}"
+    at = moment(item.source_ms / 1000)
+    if item.request is None:
+        return f"{place} at {item.offset}, committed {at}"
+    return f"the source: the row {item.request} was asked for and read {at}, behind {place} at {item.offset}"
 
 
 def _payload(payload: Payload | None) -> list[str]:

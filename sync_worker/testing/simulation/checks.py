@@ -83,7 +83,7 @@ class Checks:
         self.problem = ""
         self.sometimes: Counter[str] = Counter()
         self.causes: set[str] = set()
-        self.letters: set[tuple[str, TopicPartition, int]] = set()
+        self.letters: set[tuple[str, TopicPartition, int, str | None]] = set()
         self.relaxed = False
         self.ghosts_allowed = False
         self._targets = targets
@@ -327,16 +327,21 @@ class Checks:
             )
 
     def _is_recorded(self, target: Target, place: TopicPartition, offset: int) -> bool:
-        letter = (target.name, place, offset) in self.letters
-        rows = [key for key in self._state.failed if key[1:] == (place, offset, target.name)]
+        letter = (target.name, place, offset, None) in self.letters
+        rows = [key for key in self._state.failed if key[1:] == (place, offset, target.name, None)]
         return letter and bool(rows)
 
     def dead_lettered(self, failure: Failure, record: Record) -> None:
-        place = (failure.index, failure.partition, failure.offset)
+        place = (failure.index, failure.partition, failure.offset, failure.request)
         engine.say("dead letter", failure.index, failure.document_id, failure.offset, failure.code)
         if place in self.letters:
             self.sometimes["a dead letter is sent twice"] += 1
         self.letters.add(place)
+        if failure.request is not None:
+            self.sometimes["a row that was read on request is refused"] += 1
+            if record.key != failure.request.encode():
+                self.fail(f"the dead letter of the row {failure.request} has the key {record.key!r}")
+            return
         told = self._log.get(failure.partition, {}).get(failure.offset)
         ours = told is not None and str(told.key) == failure.document_id  # not of a log that bore the name before
         if told is not None and told.kind in (GOOD, GONE, "clear") and told.whole and (ours or not self.relaxed):
@@ -366,14 +371,15 @@ class Checks:
     def _look_at_row(self, target: Target, key: int, row: Row | None, document: Mapping[str, Any] | None) -> None:
         place = self.connector.place(target.table, key)
         newest = max(self._of_key.get((target.table, key), [-1]))
-        open_at = [
-            failure_key[2]
-            for failure_key, failed in self._state.failed.items()
+        open_here = [
+            failed.failure
+            for failed in self._state.failed.values()
             if failed.failure.index == target.name
             and failed.failure.document_id == str(key)
             and failed.failure.partition == place
             and failed.status in _UNSETTLED
         ]
+        open_at = [failure.offset for failure in open_here]
         kind = kind_of(row)
         who = f"{target.name} {key}"
         if kind == GONE:
@@ -389,7 +395,7 @@ class Checks:
                 self.fail(f"{who} shows {document and dict(document)}, its row is {row} (newest change {newest}, open {open_at})")
             elif open_at:
                 self.fail(f"{who} equals its row, and failures at {open_at} are open (newest change {newest})")
-        elif newest not in open_at:
+        elif newest not in open_at and not any(failed.request is not None and failed.offset >= newest for failed in open_here):
             self.fail(f"{who}: its newest change {newest} is {kind}, and open failures are at {open_at}")
 
 

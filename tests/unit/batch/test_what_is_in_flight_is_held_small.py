@@ -12,7 +12,13 @@ from sync_worker.change.model import Operation, TopicPartition
 _PLACES = st.sampled_from([TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("u", 0)])
 _LINES = st.one_of(st.none(), st.text(min_size=1).map(lambda text: b'{"x":%s}' % str(text.encode()).encode()))
 _ENTRIES = st.builds(
-    Entry, _LINES, _PLACES, st.integers(0, 2**62), st.integers(-(2**40), 2**50), st.sampled_from(list(Operation))
+    Entry,
+    _LINES,
+    _PLACES,
+    st.integers(0, 2**62),
+    st.integers(-(2**40), 2**50),
+    st.sampled_from(list(Operation)),
+    st.none() | st.text(),
 )
 
 

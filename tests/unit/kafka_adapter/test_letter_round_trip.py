@@ -38,7 +38,11 @@ def letter(failure: Failure, record: StoredRecord) -> StoredRecord:
     [RECORD, replace(RECORD, value=None), replace(RECORD, key=None, value=b""), replace(RECORD, key=b"", headers=())],
     ids=["whole", "tombstone", "empty value, no key", "empty key, no headers"],
 )
-@pytest.mark.parametrize("failure", [FAILURE, replace(FAILURE, document_id=None, retryable=True)], ids=["known", "unreadable"])
+@pytest.mark.parametrize(
+    "failure",
+    [FAILURE, replace(FAILURE, document_id=None, retryable=True), replace(FAILURE, request='{"id":"Zürich"}')],
+    ids=["known", "unreadable", "asked for"],
+)
 def test_what_goes_in_comes_out(failure: Failure, record: StoredRecord) -> None:
     """Key, value, headers (twice the same name, bytes that are no text), position, time: all as they were; null is not empty."""
     assert parse(letter(failure, record)) == (failure, record)

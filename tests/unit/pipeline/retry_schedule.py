@@ -61,7 +61,7 @@ class RetrySchedule(Schedule):
         failures = await self.world.state.open_failures("things", PLACE)
         for key in KEYS:
             offset, kind, version = newest.get(key, (-1, "delete", 0))
-            opened = [failed for document_id, failed in failures if document_id == str(key)]
+            opened = [failed.offset for failed in failures if failed.document_id == str(key)]
             shown = documents.get(str(key))
             expected = None if kind in ("delete", "truncate") else {"id": key, "name": self._name(kind), "n": version}
             if kind in ("bad", POISON) and opened:

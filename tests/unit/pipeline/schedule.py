@@ -239,7 +239,7 @@ class Schedule:
         failures = await self.world.state.open_failures("things", PLACE)
         for key in KEYS:
             offset, kind, version = newest.get(key, (-1, "delete", 0))
-            open_offsets = [failed for document_id, failed in failures if document_id == str(key)]
+            open_offsets = [failed.offset for failed in failures if failed.document_id == str(key)]
             shown = documents.get(str(key))
             if kind in ("bad", POISON):
                 if not open_offsets or max(open_offsets) != offset:

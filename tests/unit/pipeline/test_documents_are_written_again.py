@@ -134,16 +134,112 @@ async def test_a_worker_that_died_leaves_it_to_its_heir(world: World) -> None:
     await world.until(lambda: world.documents() == {}, "the deletion is the last word")
 
 
-async def test_a_row_that_can_not_become_a_document_is_not_waited_for(world: World) -> None:
-    """Its change was dead-lettered by the stream; the request ends, and what is there stays."""
+async def test_refused_rows_are_all_recorded_beside_the_record_at_their_place(world: World) -> None:
+    """Two rows that become no document and one that the server refuses, read behind a record that failed itself: four failures,
+    each with a letter of its own that names its row. What is in the index stays, and nobody waits for them."""
     worker = await world.start()
-    world.change("c", 1, n=1)
+    for key in (1, 2, 3):
+        world.change("c", key, n=key)
+    world.change("c", 4, n="no integer")
     await worker.deliver()
-    await world.acknowledged(1)
-    world.source.tables[TABLE][(1,)]["n"] = "no integer"
-    await world.state.ask_for_rewrites([asked(1)])
+    await world.acknowledged(4)
+    for key in (1, 2):
+        world.source.tables[TABLE][(key,)]["n"] = "no integer"
+    world.source.tables[TABLE][(3,)]["n"] = 33
+    world.poison("3")
+    await world.state.ask_for_rewrites([asked(1), asked(2), asked(3)])
     await done(world)
-    assert world.documents()["1"]["n"] == 1
+
+    works = {work.failure.document_id or "": work for work in await world.state.failed_work()}
+    told = {key: (work.failure.offset, work.failure.request, work.attempts) for key, work in works.items()}
+    assert told == {
+        "1": (3, '{"id":1}', 1),
+        "2": (3, '{"id":2}', 1),
+        "3": (3, '{"id":3}', 1),
+        "4": (3, None, 1),
+    }
+    letters = await world.dead_letters.read([work.reference for work in works.values() if work.reference])
+    by_document = {failure.document_id: record for failure, record in letters.values()}
+    assert {key: record.key for key, record in by_document.items()} == {str(n): b'{"id":%d}' % n for n in (1, 2, 3, 4)}
+    assert by_document["1"].value is None, "no document could be made of it"
+    assert b'"n":33' in (by_document["3"].value or b""), "the document that was refused"
+    assert b"no integer" in (by_document["4"].value or b""), "the record as it came"
+    assert {key: document["n"] for key, document in world.documents().items()} == {"1": 1, "2": 2, "3": 3}
+
+
+async def refused(world: World, *keys: int) -> None:
+    """Rows that were written, and refused when they were asked for again; nothing comes in the log meanwhile."""
+    worker = world.workers[0]
+    for key in keys:
+        world.change("c", key, n=1)
+    await worker.deliver()
+    await world.acknowledged(len(keys))
+    for key in keys:
+        world.source.tables[TABLE][(key,)]["n"] = "no integer"
+    await world.state.ask_for_rewrites([asked(key) for key in keys])
+    await done(world)
+    assert {status for _, _, status in await world.failures()} == {"open"}
+
+
+@pytest.mark.parametrize("server", [False, True], ids=["no document", "the server refuses it"])
+async def test_a_refused_row_is_tried_again_as_it_is_then(world: World, server: bool) -> None:
+    """It has no record: a retry reads its row anew, fails again into the same failure, and resolves it once the row is mended."""
+    await world.start()
+    await refused(world, 1, 2)
+    works = {work.failure.document_id: work for work in await world.state.failed_work()}
+    if server:
+        world.source.tables[TABLE][(2,)]["n"] = 5
+        world.poison("2")
+    await world.state.ask_retry(works["2"].id, from_source=False, by="tester")
+    await settled(world, works["2"].id)
+    (again,) = await world.state.failed_work(ids=[works["2"].id])
+    assert (again.status.value, again.attempts) == ("open", 2)
+    world.poison()
+    world.source.tables[TABLE][(2,)]["n"] = 22
+    await world.state.ask_retry(works["2"].id, from_source=False, by="tester")
+    await settled(world, works["2"].id)
+    assert {document_id: status for document_id, _, status in await world.failures()} == {"1": "open", "2": "resolved"}
+    assert world.documents()["2"]["n"] == 22
+
+
+async def settled(world: World, number: int) -> None:
+    async with asyncio.timeout(15):
+        while (await world.state.failed_work(ids=[number]))[0].status.value == "retrying":  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_refused_row_is_superseded_by_the_next_change_or_the_next_request(world: World) -> None:
+    """Whatever is applied of its document after it was read is newer, also where the next request is at the same place."""
+    worker = await world.start()
+    await refused(world, 1, 2)
+    for key in (1, 2):
+        world.source.tables[TABLE][(key,)]["n"] = 7
+    await world.state.ask_for_rewrites([asked(2)])
+    await done(world)
+    assert {document_id: status for document_id, _, status in await world.failures()} == {"1": "open", "2": "superseded"}
+    world.change("u", 1, n=8)
+    await worker.deliver()
+    await world.acknowledged(3)
+    assert {status for _, _, status in await world.failures()} == {"superseded"}
+
+    world.source.tables[TABLE][(2,)]["n"] = "no integer"
+    await world.state.ask_for_rewrites([asked(2)])
+    await done(world)
+    assert len(await world.failures("open")) == 1, "refused anew"
+
+
+async def test_a_refused_row_is_known_after_a_restart(world: World) -> None:
+    """The next owner's first change of the document closes it."""
+    first = await world.start()
+    await refused(world, 1)
+    await first.die()
+    world.workers.remove(first)
+    worker = await world.worker("w2")
+    await worker.assign(2)
+    world.change("u", 1, n=8)
+    await worker.deliver()
+    await world.acknowledged(2)
+    assert await world.failures("open") == []
 
 
 async def test_a_paused_index_is_not_written(world: World) -> None:

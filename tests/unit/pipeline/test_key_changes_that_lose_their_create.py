@@ -191,6 +191,34 @@ async def test_a_create_that_went_first_in_the_other_partition_is_not_undone(wor
     assert {key: document["name"] for key, document in world.documents().items()} == {str(new): "newest"}
 
 
+async def test_a_row_that_moved_and_becomes_no_document_is_recorded_under_its_own_key(world: World) -> None:
+    """Not where the delete of the old key lies: that record did not fail, and a retry of it would write another document."""
+    here, there = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
+    old, new = key_in(0, 0), key_in(1, 0)
+    worker = await world.start(partitions=2)
+    await world.until(worker.pipeline.health.ready, "prepared")
+    Key(world, old, new, name="one", n="no integer").gone(here)
+    await worker.deliver(here)
+    end = time.monotonic() + 10
+    while not (works := await world.state.failed_work()):
+        assert time.monotonic() < end, "the refusal is recorded"
+        await asyncio.sleep(0.01)
+    (work,) = works
+    failure = work.failure
+    assert (failure.document_id, failure.partition, failure.request) == (str(new), there, orjson.dumps({"id": new}).decode())
+    assert failure.offset == -1, "nothing was taken there before"
+    assert work.reference is not None
+    ((_, letter),) = (await world.dead_letters.read([work.reference])).values()
+    assert letter.key == orjson.dumps({"id": new})
+
+    world.source.tables[TABLE][(new,)]["n"] = 1
+    await world.state.ask_retry(work.id, from_source=False, by="tester")
+    await world.until(lambda: str(new) in world.documents(), "the retried row")
+    while (await world.state.failed_work(ids=[work.id]))[0].status.value != "resolved":
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("from_source", [False, True])
 async def test_a_row_that_is_refused_can_be_tried_again(world: World, from_source: bool) -> None:
     """Its failure lies where the delete of the old key is; a retry must write the new key's document, not the old one's."""

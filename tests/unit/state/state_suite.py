@@ -14,7 +14,7 @@ import pytest
 
 from sync_worker.adapters.state import StateDatabase
 from sync_worker.change.model import TopicPartition
-from sync_worker.failure.model import Failure, FailureStatus, Finding, PayloadReference, ReasonClass
+from sync_worker.failure.model import Failure, FailureStatus, Finding, OpenFailure, PayloadReference, ReasonClass
 from sync_worker.ports import Bookmark, Comparison, Depth, IndexRecord, MovedRow, Rewrite, State
 from sync_worker.progress.bookmark import Tail
 from sync_worker.watch.fill import Fill, FillProof
@@ -171,11 +171,36 @@ class StateSuite:
         other = TopicPartition(CITIES.topic, 1)
         told = [failure(12, "b"), failure(10, "a"), failure(11, "c", partition=other), failure(13, "d", index="towns")]
         await state.record_failures(told, [LETTER] * 4)
-        assert await state.open_failures("cities", CITIES) == [("a", 10), ("b", 12)]
+        assert await state.open_failures("cities", CITIES) == [OpenFailure("a", CITIES, 10), OpenFailure("b", CITIES, 12)]
         await self.force(state, FailureStatus.RETRYING)
-        assert await state.open_failures("cities", CITIES) == [("a", 10), ("b", 12)]
+        assert await state.open_failures("cities", CITIES) == [OpenFailure("a", CITIES, 10), OpenFailure("b", CITIES, 12)]
         await self.force(state, FailureStatus.DISCARDED)
         assert await state.open_failures("cities", CITIES) == []
+
+    async def test_refused_requests_hide_neither_each_other_nor_the_record_at_their_place(self, state: StateDatabase) -> None:
+        """Rows that were read on request behind one record, and that record: each is a row of its own, and comes back as told."""
+        told = [failure(10, "a"), failure(10, "b", request='{"id":2}'), failure(10, "c", request='{"id":3}')]
+        await state.record_failures(told, [LETTER] * 3)
+        await state.record_failures([failure(10, "b", request='{"id":2}', failed_at=200.5)], [None])
+        works = {work.failure.document_id: work for work in await state.failed_work()}
+        assert {key: (work.failure.request, work.attempts) for key, work in works.items()} == {
+            "a": (None, 1),
+            "b": ('{"id":2}', 2),
+            "c": ('{"id":3}', 1),
+        }
+        assert OpenFailure("c", CITIES, 10, '{"id":3}') in await state.open_failures("cities", CITIES)
+        assert await state.restore([(one, LETTER) for one in told], reason="again") == 0
+
+    @pytest.mark.parametrize("status", [FailureStatus.SUPERSEDED, FailureStatus.DISCARDED, FailureStatus.RESOLVED])
+    async def test_a_request_that_is_refused_anew_is_open_again(self, state: StateDatabase, status: FailureStatus) -> None:
+        """It is no record that is consumed once more: somebody asked again, and the place may still be the same."""
+        told = failure(10, request='{"id":1}')
+        await state.record_failures([told], [LETTER])
+        await self.force(state, status)
+        await state.record_failures([told], [LETTER])
+        assert (await self.status(state))[0] is status, "the same attempt told twice"
+        await state.record_failures([replace(told, failed_at=200.5)], [LETTER])
+        assert await self.status(state) == (FailureStatus.OPEN, 2)
 
     async def test_supersede_touches_older_failures_of_these_documents_only(self, state: StateDatabase, now: Now) -> None:
         """A later applied change settles what failed before it: nothing newer, no other document, index or partition."""
@@ -209,7 +234,7 @@ class StateSuite:
         """A clear contains every document, also the one whose record could not be read."""
         await state.record_failures([failure(9, None), failure(8, "2"), failure(11, "3")], [LETTER] * 3)
         assert await state.supersede_all("cities", {CITIES: 10}) == 2
-        assert await state.open_failures("cities", CITIES) == [("3", 11)]
+        assert await state.open_failures("cities", CITIES) == [OpenFailure("3", CITIES, 11)]
 
     async def test_a_flush_of_fifty_thousand_documents_supersedes_in_seconds(self, state: StateDatabase) -> None:
         """Acknowledgement waits for the mark, so the mark must not take longer than a flush, nor hit a limit on parameters."""

@@ -79,8 +79,8 @@ async def test_what_is_known_of_an_index_travels_with_the_swap(state: StateDatab
     """Failures, anchors and watermarks are of a physical index: after the swap they go by the other name."""
     rebuild = await exchanged(state)
     lane = rebuild.target_lane
-    assert {offset for _, offset in await state.open_failures("cities", PLACE)} == {6, 7}
-    assert {offset for _, offset in await state.open_failures(lane, PLACE)} == {5, 7}
+    assert {failed.offset for failed in await state.open_failures("cities", PLACE)} == {6, 7}
+    assert {failed.offset for failed in await state.open_failures(lane, PLACE)} == {5, 7}
     records = await state.index_records(["cities", lane])
     assert records["cities"] == IndexRecord("cities", "cities", "new", "id", 22, "n")
     assert records[lane] == IndexRecord(lane, "cities__2", "old", "id", 11, "m")
