@@ -430,6 +430,7 @@ class Lane:
 
     async def _isolate(self) -> None:
         assert self._isolation is not None
+        self._leave_out_what_is_cleared(self._isolation)
         self._give_company(self._isolation)
         await self._isolation.run()
         for flush in list(self._flushes):
@@ -446,6 +447,20 @@ class Lane:
         self._isolation = None
         self._show_in_flight()
         self._settled()
+
+    def _leave_out_what_is_cleared(self, isolation: Isolation) -> None:
+        """A TRUNCATE that waits behind supersedes what came before it in its partition. Acknowledged once it is applied."""
+        clear = self.buffer.clear
+        if clear is None:
+            return
+        older = [
+            key for key, entry in isolation.pool.items() if entry.partition == clear.partition and entry.offset < clear.offset
+        ]
+        for document_id in older:
+            del isolation.pool[document_id]
+        if older:
+            for span in [span for flush in self._flushes for span in flush.batch.spans if span not in self.buffer.spans]:
+                self.buffer.add_span(span)
 
     def _give_company(self, isolation: Isolation) -> None:
         """What came later joins the pool: nothing is in flight, and its documents are newer than those of the same ids there."""
@@ -470,7 +485,12 @@ class Lane:
                     batch.cover(entry.partition, *flush.batch.ranges.get(entry.partition, (entry.offset, entry.offset)))
         flush = Flush(batch, self._isolated_generation())
         flush.parts = self._plan(flush)
-        await self._send_parts(flush.parts, batch.entries, lambda: self._plan_again(flush))
+        # Tried again here: an isolation that begins anew would send anew what may have arrived (invariant 6).
+        await self._patience.persist(
+            self.index.name,
+            lambda: self._send_parts(flush.parts, batch.entries, lambda: self._plan_again(flush)),
+            wanted=lambda: True,
+        )
         tasks = [await part.settled for part in flush.parts]
         self._note_applied(flush)
         return tasks

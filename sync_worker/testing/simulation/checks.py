@@ -98,7 +98,7 @@ class Checks:
         self._late: set[str] = set()
         self._lost: set[str] = set()
         self._unanswered: dict[str, str] = {}
-        self._isolated: set[str] = set()
+        self._owed: dict[int, tuple[str | None, set[int] | None]] = {}
         self._accepted: dict[str, tuple[made.Task, WriteMetadata]] = {}
         self._aged: dict[tuple[str, int], int] = {}
         self._shown_late: set[tuple[str, int]] = set()
@@ -147,8 +147,7 @@ class Checks:
         old = written.generation < self._group.generation
         if old or written.nonce in self._lost:
             self._late.add(written.nonce)
-            # What undoes a late write may well be what was sent before.
-            self._unanswered = {worker: nonce for worker, nonce in self._unanswered.items() if nonce == written.nonce}
+            self._owed[task.uid] = (task.index_uid, _keys(task))
             self.sometimes["a zombie's write arrives" if old else "a lost request's write arrives"] += 1
             if isinstance(task.content, made.Clear):
                 self.causes.add("late clear")
@@ -157,8 +156,8 @@ class Checks:
     def _must_not_be_sent_again(self, task: made.Task, written: WriteMetadata) -> None:
         """The next write after a lost answer is not the same one while its task lives (invariant 6)."""
         self._accepted[written.nonce] = (task, written)
-        if written.nonce in self._lost or written.worker in self._isolated:
-            return  # it may have been sent before; and an isolation that begins again asks anew
+        if written.nonce in self._lost:
+            return  # it may have been sent before
         nonce = self._unanswered.get(written.worker)
         if nonce is None or nonce == written.nonce or nonce not in self._accepted:
             return
@@ -172,10 +171,19 @@ class Checks:
             "processing",
             "succeeded",
         )
-        if same and lives and _brief_content(before) == _brief_content(task) and not self.relaxed:
+        if same and lives and _brief_content(before) == _brief_content(task) and not self.relaxed and not self._undoes(task):
             self.fail(
                 f"task {before.uid} lives, its answer was lost, and {written.worker} sent the same again as task {task.uid}"
             )
+
+    def _undoes(self, task: made.Task) -> bool:
+        """Whether it writes what a late write touched: that may well be what was sent before. Each is undone once."""
+        mine = _keys(task) or set()
+        for uid, (index_uid, keys) in self._owed.items():
+            if index_uid == task.index_uid and (keys is None or mine <= keys):
+                del self._owed[uid]
+                return True
+        return False
 
     def forget(self) -> None:
         """The server was restored, or the log lost events: nobody is to blame until an operator has filled the index again."""
@@ -279,8 +287,6 @@ class Checks:
     def _notice_company(self, tasks: Sequence[made.Task]) -> None:
         written = [parse_metadata(task.custom_metadata) for task in tasks]
         failed = any(task.status == "failed" for task in tasks)
-        if failed:
-            self._isolated.update(w.worker for w in written if w is not None)
         if len({w.worker for w in written if w is not None}) > 1:
             self.sometimes["tasks of two workers merge" + (" and fail" if failed else "")] += 1
         if failed and len(tasks) > 1:
@@ -397,6 +403,14 @@ class Checks:
                 self.fail(f"{who} equals its row, and failures at {open_at} are open (newest change {newest})")
         elif newest not in open_at and not any(failed.request is not None and failed.offset >= newest for failed in open_here):
             self.fail(f"{who}: its newest change {newest} is {kind}, and open failures are at {open_at}")
+
+
+def _keys(task: made.Task) -> set[int] | None:
+    """Keys of the documents that it touches; None for all."""
+    content = task.content
+    if isinstance(content, made.Addition):
+        return {key for document in content.documents if isinstance(key := document.fields.get("id"), int)}
+    return {int(name) for name in content.ids if name.isdigit()} if isinstance(content, made.Deletion) else None
 
 
 def _brief_content(task: made.Task) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from sync_worker.batch.metadata import WriteMetadata
 from sync_worker.errors import SinkDenied, SinkRejected, SinkUnavailable, SyncWorkerError
 from sync_worker.failure.flood import FloodLimits
+from sync_worker.pipeline.model import Flush
 from sync_worker.ports import TaskUid
 from sync_worker.testing.meilisearch.errors import ApiError
+from sync_worker.testing.meilisearch.faults import LoseAnswer, Operation
 from sync_worker.testing.meilisearch.tasks import Addition, Deletion
 
 from .world import PLACE, World
@@ -321,6 +324,74 @@ async def test_without_a_scratch_index_the_third_poison_in_a_row_is_found_once_a
 
     assert set(world.documents()) == {"4"}
     assert [row[0] for row in await world.failures()] == ["1", "2", "3"]
+
+
+async def test_an_answer_lost_while_isolating_is_looked_for(world: World) -> None:
+    """The write of an isolation was accepted, its answer cut: its task is found and awaited, and not sent again (invariant 6)."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.double.pause()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.until(lambda: len(world.tasks()) == 1, "the write is accepted")
+    world.tasks()[0].status = "canceled"
+    strike = world.double.queue_fault(Operation.ADD_DOCUMENTS, LoseAnswer())
+    world.double.resume()
+    await world.acknowledged(end)
+
+    assert strike.was_reached
+    assert [task.status for task in world.tasks()] == ["canceled", "succeeded"]
+
+
+async def test_what_a_truncate_takes_is_not_isolated(world: World) -> None:
+    """Without a scratch index the third poison in a row waits for company. A TRUNCATE behind it gives none, and takes it."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.poison("1", "2", "3")
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+        await world.acknowledged(end)
+    world.change("c", 3, name="x", n=1)
+    await worker.deliver()
+    await world.until(worker.pipeline.health.holds, "held")
+    world.truncate()
+    end = world.change("c", 4, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert set(world.documents()) == {"4"}
+    assert await world.failures("open") == []
+
+
+async def test_what_a_truncate_takes_is_not_acknowledged_before_it_is_applied(world: World) -> None:
+    """A worker that dies before that leaves it to be read again (invariant 1)."""
+    world.with_scratch = False
+    worker = await world.start()
+    world.poison("1", "2", "3")
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+        await worker.deliver()
+        await world.acknowledged(end)
+    world.change("c", 3, name="x", n=1)
+    await worker.deliver()
+    await world.until(worker.pipeline.health.holds, "held")
+    lane, cleared = worker.pipeline._lanes["things"], asyncio.Event()
+    real = lane._clear
+
+    async def slowly(flush: Flush) -> None:
+        await cleared.wait()
+        await real(flush)
+
+    lane._clear = slowly  # type: ignore[method-assign]
+    last = world.truncate() + 1
+    await worker.deliver()
+    await world.until(lambda: lane._isolation is None, "the isolation is over")
+    await worker.pipeline._tick(PLACE.topic)
+    assert world.log.offsets[PLACE] == end
+
+    cleared.set()
+    await world.acknowledged(last)
 
 
 async def test_a_neighbour_that_keeps_sending_poison_convicts_nobody(world: World) -> None:
