@@ -593,7 +593,10 @@ class Membership(Protocol):
         ...
 
     def acknowledge(self, partition: TopicPartition, generation: int, next_offset: int) -> None:
-        """Everything below `next_offset` may be committed. Ignored when the generation is not the current one."""
+        """Everything below `next_offset` may be committed. Ignored when the generation is not the current one.
+
+        Raises ValueError where that was not delivered in this generation: committing it would skip records.
+        """
         ...
 
     def backlog(self, partition: TopicPartition) -> int | None:

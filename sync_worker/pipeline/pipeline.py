@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import TypeVar
@@ -484,7 +485,9 @@ class Pipeline:
             try:
                 prepared = await self._patience.persist(partition.subject, prepare, wanted=lambda: not partition.dropped)
                 if prepared.rewind and not partition.dropped:
-                    self._membership.acknowledge(partition.place, partition.generation, prepared.next_offset)
+                    # Retention may have passed what was delivered: then this is done again from where the group stands.
+                    with suppress(ValueError):
+                        self._membership.acknowledge(partition.place, partition.generation, prepared.next_offset)
                     raise StartAgain(f"{partition.subject}: another log, read from its start: starting again")
                 self._open(partition, prepared, lanes)
                 await self._undo_late_writes(partition, prepared, lanes)

@@ -35,7 +35,7 @@ class Prepared:
     Attributes:
         next_offset: where reading goes on.
         acknowledged: everything below was acknowledged by an earlier owner, whether its commit arrived or not.
-        rewind: another log took the place of ours, an operator knows, and the group's offset lies somewhere in it: the group has
+        rewind: another log took the place of ours, an operator knows, and the group's offset is of the one that is gone: it has
             to start at `next_offset` instead, or what is below would never be read.
         tail: the last record that an earlier owner acknowledged, and that is still the one there.
         failures: index name → open failures.
@@ -86,6 +86,9 @@ class Preparation:
             prepared.sightings[index.name] = await at_assignment(
                 index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
             )
+            if watermark is not None and prepared.next_offset < prepared.end_offset and await _may_lack(index, watermark):
+                # Then all that is in the log may have been written, and is shown once more in one piece.
+                prepared.sightings[index.name].high[partition] = prepared.end_offset - 1
             if prepared.acknowledged < 0:
                 # Tasks tell the offset, not of which log: another one may have another TRUNCATE there.
                 prepared.sightings[index.name].cleared.clear()
@@ -122,7 +125,8 @@ class Preparation:
         acknowledged = bookmark.next_offset if bookmark is not None and ours else -1
         inside = committed is not None and start <= committed <= end
         position = committed if committed is not None and inside and not another_log else start
-        rewind = inside and committed != position
+        # Also where it is beyond the end: the log would grow up to it, and its next owner would take it for a commit of ours.
+        rewind = committed is not None and committed > position
         return Prepared(topic_id, position, end, acknowledged, tail, rewind)
 
     async def identify(self, index: Index, remembered: IndexRecord | None) -> IndexRecord:
@@ -212,6 +216,12 @@ class Preparation:
             finding = found(FindingKind.PARTITION_COUNT_CHANGED, partition.topic, evidence, now=self._clock.now())
             await self._state.add_finding(finding)
         await self._state.record_facts({fact: count})
+
+
+async def _may_lack(index: Index, watermark: int) -> bool:
+    """Whether tasks behind the watermark may have been deleted or pruned: the oldest go first."""
+    oldest = await index.sink.oldest_task_uid(index.uid)
+    return oldest is None or oldest > watermark
 
 
 async def record_at(log_port: Log, partition: TopicPartition, offset: int) -> Record | None:

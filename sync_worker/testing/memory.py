@@ -129,6 +129,8 @@ class MemoryGroup:
 
     def acknowledge(self, partition: TopicPartition, generation: int, next_offset: int) -> None:
         if self.owns(partition, generation):
+            if next_offset > self.delivered[partition]:
+                raise ValueError(f"{partition}: {next_offset} was not delivered")
             self.log.offsets[partition] = next_offset
 
     def backlog(self, partition: TopicPartition) -> int | None:

@@ -185,6 +185,54 @@ async def test_an_accepted_log_is_read_from_its_start(world: World, topic_id: st
     await world.until(fourth.pipeline.health.ready, "the next one goes on without a word")
 
 
+async def test_a_commit_beyond_an_accepted_log_is_taken_back_before_anything_is_written(world: World) -> None:
+    """Else a worker that dies between its bookmark and its commit leaves the old one, which the log has reached by then: the next
+    owner would take it for a lost state database."""
+    first = await world.start()
+    for key in range(1, 6):
+        end = world.change("c", key, name="x", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    world.log.partitions[PLACE].clear()
+    world.log.ids[PLACE.topic] = "id-2"
+    world.change("c", 11, name="new", n=1)
+    second = await world.worker("w2")
+    await second.assign(2)
+    await held(world, second, "log-replaced")
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
+    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
+
+    assert isinstance(second.pipeline.tasks.crash, StartAgain)
+    assert world.log.offsets[PLACE] == 0
+    assert (await world.state.bookmarks([PLACE]))[PLACE].next_offset == end
+
+
+async def test_an_accepted_log_whose_start_passed_what_was_delivered_is_begun_again(world: World) -> None:
+    """Retention went on while the operator thought: nothing is acknowledged that was not delivered, and it starts again."""
+    first = await world.start()
+    for key in (1, 2):
+        end = world.change("c", key, name="x", n=1) + 1
+    await first.deliver()
+    await world.acknowledged(end)
+    await first.die()
+    world.log.partitions[PLACE].clear()
+    world.log.ids[PLACE.topic] = "id-2"
+    del world.log.offsets[PLACE]
+    second = await world.worker("w2")
+    await second.assign(2)
+    world.log.offsets[PLACE] = end
+    await held(world, second, "log-replaced")
+    for key in (11, 12, 13):
+        world.change("c", key, name="new", n=1)
+    world.log.starts[PLACE] = 1
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
+    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
+
+    assert isinstance(second.pipeline.tasks.crash, StartAgain)
+    assert world.log.offsets[PLACE] == end
+
+
 async def test_another_key_at_the_last_offset_holds(world: World) -> None:
     """Timestamps may repeat; the key is remembered as well, as a hash."""
     first = await world.start()

@@ -67,6 +67,30 @@ async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: Worl
     assert set(await versions_seen(world, second, 5)) == {5}
 
 
+async def test_a_replay_after_the_history_was_deleted_shows_nothing_older(world: World) -> None:
+    """No task says any more how far the earlier owner wrote: all that is in the log is taken for written (protocol 7)."""
+    first = await world.start()
+    await world.until(first.pipeline.health.ready, "the partition is prepared")
+
+    async def away(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    real, world.state.save_progress = world.state.save_progress, away  # type: ignore[method-assign,assignment]
+    for version in range(1, 6):
+        world.change("u", 1, name="x", n=version)
+        await first.deliver()
+        await world.until(lambda v=version: world.documents().get("1", {}).get("n") == v, f"version {version}")  # type: ignore[misc]
+    await first.die()
+    world.state.save_progress = real  # type: ignore[method-assign]
+    await world.double.wait_idle()
+    world.double.prune_tasks(world.double.core.state.tasks)
+
+    second = await world.worker("w2")
+    await second.assign(2)
+
+    assert set(await versions_seen(world, second, 5)) == {5}
+
+
 async def test_one_bookmark_is_read_for_all_that_is_decided(world: World) -> None:
     """An earlier owner that stalled may store its bookmark while the next one prepares: it is the old one or the new one, never
     half of each."""
