@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 
 def main() -> None:
     """Entry point of `sync-worker`."""
     from sync_worker.cli.app import app
     from sync_worker.cli.outcome import execute
+    from sync_worker.cli.running import end
 
-    sys.exit(execute(app))
+    end(execute(app))

@@ -1,20 +1,16 @@
-"""The options that every command shares, and how a command's coroutine is run."""
+"""The options that every command shares."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from sync_worker.cli.outcome import DEBUG
 from sync_worker.errors import ConfigurationError
-
-Answer = TypeVar("Answer")
 
 
 def _remember_debug(value: bool) -> bool:
@@ -46,16 +42,6 @@ AdminKeyFileOption = Annotated[
 ]
 
 DEFAULT_CONFIG = Path("sync-worker.toml")
-
-
-def within(seconds: float, work: Coroutine[None, None, Answer]) -> Answer:
-    """Run `work` to its end. Raises TimeoutError after `seconds`, once the work has cleaned up behind itself."""
-
-    async def bounded() -> Answer:
-        async with asyncio.timeout(seconds):
-            return await work
-
-    return asyncio.run(bounded())
 
 
 def admin_key(file: Path | None) -> str:

@@ -70,7 +70,7 @@ def show_error(error: Exception) -> None:
         lines = list(error.problems)
         remedy = error.remedy
     elif isinstance(error, SyncWorkerError):
-        lines = [error.message]
+        lines = error.message.splitlines()
         remedy = error.remedy
     elif isinstance(error, TimeoutError):
         lines = ["not done within --timeout"]

@@ -138,6 +138,8 @@ async def backfill(
     declared = _declared(config, index)
     condition = _condition(where)
     requesting.require_whole_table(condition, prune=prune)
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with _opened(config) as (state, stack):
         await requesting.require_no_filling(state, fed_by(declared.table, watched(config).indexes))
         compared = build_compared(config, stack)[index]
@@ -147,12 +149,11 @@ async def backfill(
         created = await _create_missing(config, declared, admin_key, stack)
         if created:
             await state.audit(actor(), "indexes create", declared.uid, {"for": "backfill"})
-        clock = SystemClock()
         # Nothing is there to be pruned, and so the fill is proven.
         wanted = requesting.Asked(index, declared.table, condition, prune or (created and not condition), actor())
         asked, joined = await requesting.request(state, table, wanted, clock)
         if not detach:
-            asked = await requesting.follow(state, asked, clock, tell=tell, timeout_s=timeout_s)
+            asked = await requesting.follow(state, asked, clock, tell=tell, timeout_s=max(0.0, end - clock.monotonic()))
         fed = fed_by(declared.table, watched(config).indexes)
         return requesting.report_of(asked, joined=joined, fed=fed, created=created, now=clock.now())
 
@@ -179,12 +180,15 @@ async def _create_missing(
 async def backfill_ids(config: Config, index: str, ids: Sequence[str], *, timeout_s: float = 60.0) -> BackfillIds:
     """Have these documents made what their rows say; see `operations.backfill.request.by_ids`."""
     _declared(config, index)
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with _opened(config) as (state, stack):
         chain = Chain(config, state, stack)
         await chain.reader.start()
         target = build_compared(config, stack)[index]
-        parts = DriftParts(state, chain.barrier, SystemClock(), Random())
-        return await requesting.by_ids(parts, target, chain.log, ids, actor=actor(), timeout_s=timeout_s)
+        parts = DriftParts(state, chain.barrier, clock, Random())
+        left = max(0.0, end - clock.monotonic())
+        return await requesting.by_ids(parts, target, chain.log, ids, actor=actor(), timeout_s=left)
 
 
 async def backfill_status(config: Config, index: str | None = None, *, limit: int = 10) -> BackfillStatus:
@@ -211,8 +215,11 @@ async def backfill_stop(config: Config, index: str, *, timeout_s: float = 60.0) 
 
 async def _wish(config: Config, index: str, wanted: Wish, timeout_s: float) -> BackfillWished:
     _declared(config, index)
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with _opened(config) as (state, _):
-        return await requesting.wish(state, index, wanted, SystemClock(), actor=actor(), timeout_s=timeout_s)
+        left = max(0.0, end - clock.monotonic())
+        return await requesting.wish(state, index, wanted, clock, actor=actor(), timeout_s=left)
 
 
 async def backfill_plan(config: Config, index: str, *, where: str | None = None) -> BackfillPlan:

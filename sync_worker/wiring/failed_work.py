@@ -67,7 +67,9 @@ async def retry(
     from_source: bool = False,
     timeout_s: float = 60.0,
 ) -> retrying.RetryReport:
-    """Try failed work again; see `operations.retry.retry`."""
+    """Try failed work again; see `operations.retry.retry`. `timeout_s` is of the whole."""
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(build.opened_state(config))
         await _require_known(config, state, wanted.index if wanted is not None else None)
@@ -86,14 +88,14 @@ async def retry(
             if name in targets:
                 targets[rebuild.target_lane] = replace(targets[name], uid=rebuild.target_uid)
         return await retrying.retry(
-            retrying.RetryParts(state, topic, build.build_log(config), targets, SystemClock()),
+            retrying.RetryParts(state, topic, build.build_log(config), targets, clock),
             ids=ids,
             wanted=wanted,
             limit=limit,
             execute=execute,
             force=force,
             from_source=from_source,
-            timeout_s=timeout_s,
+            timeout_s=max(0.0, end - clock.monotonic()),
             actor=actor(),
         )
 
@@ -107,6 +109,8 @@ async def discard(config: Config, ids: Sequence[int], *, reason: str) -> discard
 async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", timeout_s: float = 60.0) -> pausing.PauseReport:
     """Stop writing to these indexes; see `operations.pause.pause`."""
     config.chosen(indexes)
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with build.opened_state(config) as state:
         return await pausing.pause(
             state,
@@ -114,8 +118,8 @@ async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", tim
             declared=config.indexes.keys(),
             reason=reason,
             actor=actor(),
-            timeout_s=timeout_s,
-            clock=SystemClock(),
+            timeout_s=max(0.0, end - clock.monotonic()),
+            clock=clock,
         )
 
 

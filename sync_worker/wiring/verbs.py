@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from sync_worker.adapters.clock import SystemClock
 from sync_worker.adapters.debezium.template import render_connector
 from sync_worker.adapters.source.catalogue import describe_table
 from sync_worker.adapters.source.suggest import suggest_declaration
@@ -128,8 +129,11 @@ async def wait(config: Config, indexes: Sequence[str], *, lsn: str | None, stric
         raise ConfigurationError(
             [f"--lsn {lsn}: no LSN"], remedy="write it as PostgreSQL does, for instance 16/B374D848"
         ) from error
+    clock = SystemClock()
+    end = clock.monotonic() + timeout_s
     async with build.opened_state(config) as state:
-        return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=timeout_s)
+        left = max(0.0, end - clock.monotonic())
+        return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=left)
 
 
 def shown_barrier(report: BarrierReport) -> dict[str, Any]:
@@ -189,15 +193,21 @@ async def init_declaration(*, table: str, database_url: str | None, config: Path
         check_table(table)
     except ValueError as error:
         raise ConfigurationError([f"--table {table}: {error}"], remedy="nothing was written") from error
-    dsn = _checked_url(database_url, "--database-url") or _checked_url(os.environ.get(_SOURCE_URL), _SOURCE_URL)
-    if dsn is None:
-        dsn = build.secret(build.read_config(config or Path("sync-worker.toml"), indexes_required=False).source.url)
+    dsn = source_of(database_url, config)
     description = await describe_table(dsn, table)
     text = suggest_declaration(description, server_version=await facts.server_version(dsn))
     if config is None:
         return InitReport(declared_name(text), text, written_to=None)
     _write_declaration(config, text)
     return InitReport(declared_name(text), text, written_to=str(config))
+
+
+def source_of(database_url: str | None, config: Path | None) -> str:
+    """Where `init` reads: what was given, else the environment's, else the configuration's. Raises ConfigurationError."""
+    dsn = _checked_url(database_url, "--database-url") or _checked_url(os.environ.get(_SOURCE_URL), _SOURCE_URL)
+    if dsn is None:
+        dsn = build.secret(build.read_config(config or Path("sync-worker.toml"), indexes_required=False).source.url)
+    return dsn
 
 
 def _checked_url(url: str | None, name: str) -> str | None:

@@ -15,8 +15,8 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     duration,
-    within,
 )
+from sync_worker.cli.running import within
 
 
 def audit(
@@ -31,11 +31,14 @@ def audit(
     debug: DebugOption = False,
 ) -> None:
     """Who called which verb that changes something, when, and what came of it. Newest first."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     since = duration(newer_than)
-    work = failed_work.audit_log(build.read_config(config), verb=verb, by=by, subject=index, newer_than_s=since, limit=limit)
-    report = within(timeout, work)
+    loaded = build.read_config(config)
+    work = failed_work.audit_log(loaded, verb=verb, by=by, subject=index, newer_than_s=since, limit=limit)
+    report = within(timeout, work, reach.parts(loaded, reach.Needs.STATE))
+    if index is not None and not report.lines:
+        loaded.chosen([index])  # of one that was declared once there would be something to tell
     if json:
         print_report(report)
     elif not report.lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,14 +19,14 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import SILENCE_S, within
 
 if TYPE_CHECKING:
     from sync_worker.operations.backfill.report import BackfillPlan, BackfillProgress, BackfillReport, BackfillWished
+    from sync_worker.operations.reach import Part
 
-_SETUP_S = 60.0
 _A_WEEK_S = 604_800.0
 
 
@@ -80,7 +80,7 @@ def start(
     if ids is not None:
         _by_ids(config, index, [one for one in ids.split(",") if one], json, min(timeout, 600.0))
     elif plan:
-        _plan(config, index, where, json)
+        _plan(config, index, where, json, min(timeout, 600.0))
     else:
         _start(config, index, where, prune, detach, admin_key_file, json, timeout)
 
@@ -95,11 +95,12 @@ def _start(
     json: bool,
     timeout: float,
 ) -> None:
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
+    loaded = build.read_config(config)
     with Shown() as shown:
         work = backfill.backfill(
-            build.read_config(config),
+            loaded,
             index,
             where=where,
             prune=prune,
@@ -108,7 +109,8 @@ def _start(
             tell=shown.tell,
             timeout_s=timeout,
         )
-        report = within(timeout + _SETUP_S, work)
+        needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.SINK, reach.Needs.STATE, indexes=[index])
+        report = within(timeout, work, needs, silence_s=SILENCE_S)
     if json:
         print_report(report)
     else:
@@ -143,10 +145,12 @@ def _lines(report: BackfillReport, detach: bool) -> list[str]:
 
 
 def _by_ids(config: Path, index: str, ids: list[str], json: bool, timeout: float) -> None:
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
     say("the workers write them; what came of it follows")
-    report = within(timeout + _SETUP_S, backfill.backfill_ids(build.read_config(config), index, ids, timeout_s=timeout))
+    loaded = build.read_config(config)
+    work = backfill.backfill_ids(loaded, index, ids, timeout_s=timeout)
+    report = within(timeout, work, reach.parts(loaded, *reach.Needs, indexes=[index]))
     if json:
         print_report(report)
     else:
@@ -156,10 +160,12 @@ def _by_ids(config: Path, index: str, ids: list[str], json: bool, timeout: float
     raise typer.Exit(ExitStatus.FAILED if report.waiting else ExitStatus.FOUND if report.differing else ExitStatus.OK)
 
 
-def _plan(config: Path, index: str, where: str | None, json: bool) -> None:
-    from sync_worker.wiring import backfill, build
+def _plan(config: Path, index: str, where: str | None, json: bool, timeout: float) -> None:
+    from sync_worker.wiring import backfill, build, reach
 
-    report = within(600.0, backfill.backfill_plan(build.read_config(config), index, where=where))
+    loaded = build.read_config(config)
+    needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.SINK, reach.Needs.STATE, indexes=[index])
+    report = within(timeout, backfill.backfill_plan(loaded, index, where=where), needs, silence_s=SILENCE_S)
     if json:
         print_report(report)
     else:
@@ -190,9 +196,10 @@ def status(
     debug: DebugOption = False,
 ) -> None:
     """Show the backfills that run, or the last ones."""
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
-    report = within(timeout, backfill.backfill_status(build.read_config(config), index))
+    loaded = build.read_config(config)
+    report = within(timeout, backfill.backfill_status(loaded, index), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
         return
@@ -219,9 +226,11 @@ def pause(
     debug: DebugOption = False,
 ) -> None:
     """Have Debezium read no further; what was read is applied. Exit status 1 when it is not so within --timeout."""
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
-    _wished(timeout, json, backfill.backfill_pause(build.read_config(config), index, timeout_s=timeout))
+    loaded = build.read_config(config)
+    work = backfill.backfill_pause(loaded, index, timeout_s=timeout)
+    _wished(timeout, json, work, reach.parts(loaded, reach.Needs.STATE))
 
 
 @app.command()
@@ -233,9 +242,11 @@ def resume(
     debug: DebugOption = False,
 ) -> None:
     """Have Debezium read on."""
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
-    _wished(timeout, json, backfill.backfill_resume(build.read_config(config), index, timeout_s=timeout))
+    loaded = build.read_config(config)
+    work = backfill.backfill_resume(loaded, index, timeout_s=timeout)
+    _wished(timeout, json, work, reach.parts(loaded, reach.Needs.STATE))
 
 
 @app.command()
@@ -247,13 +258,15 @@ def stop(
     debug: DebugOption = False,
 ) -> None:
     """End it; what was written stays, and nothing is proven."""
-    from sync_worker.wiring import backfill, build
+    from sync_worker.wiring import backfill, build, reach
 
-    _wished(timeout, json, backfill.backfill_stop(build.read_config(config), index, timeout_s=timeout))
+    loaded = build.read_config(config)
+    work = backfill.backfill_stop(loaded, index, timeout_s=timeout)
+    _wished(timeout, json, work, reach.parts(loaded, reach.Needs.STATE))
 
 
-def _wished(timeout: float, json: bool, work: Coroutine[None, None, BackfillWished]) -> None:
-    report = within(timeout + _SETUP_S, work)
+def _wished(timeout: float, json: bool, work: Coroutine[None, None, BackfillWished], needs: Callable[[], list[Part]]) -> None:
+    report = within(timeout, work, needs)
     if json:
         print_report(report)
     else:

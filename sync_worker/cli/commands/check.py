@@ -9,15 +9,13 @@ import typer
 from rich.text import Text
 
 from sync_worker.cli.console import MARKS, print_json, print_lines
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import NET_S, within
 from sync_worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sync_worker.operations.check import Check, CheckReport
-
-
-_CLOSING_S = 10.0
 
 
 def check(
@@ -28,7 +26,7 @@ def check(
 
     try:
         # The check gives up by itself, part by part, so that what it has found out is told.
-        report = within(timeout + _CLOSING_S, verbs.check(build.read_config(config), timeout_s=timeout))
+        report = within(timeout + NET_S, verbs.check(build.read_config(config), timeout_s=timeout))
     except ConfigurationError as error:
         if json:
             print_json({"ok": False, "checks": _unread(config, error)})

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import columns, print_lines, print_report
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 app = typer.Typer(help="The Debezium connector: apply, status, restart, delete.", no_args_is_help=True)
 
@@ -18,9 +19,11 @@ def apply(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
     """Make the publication, the topics and the connector what the configuration says. Does nothing where they already are."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(timeout, verbs.apply_connector(build.read_config(config)))
+    loaded = build.read_config(config)
+    needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.LOG, reach.Needs.CONNECT, reach.Needs.STATE)
+    report = within(timeout, verbs.apply_connector(loaded), needs)
     if json:
         print_report(report)
         return
@@ -42,9 +45,10 @@ def status(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
 ) -> None:
     """What Connect says of the connector and its tasks. Exit status 3 when it, or a task of it, does not run."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(timeout, verbs.connector_status(build.read_config(config)))
+    loaded = build.read_config(config)
+    report = within(timeout, verbs.connector_status(loaded), reach.parts(loaded, reach.Needs.CONNECT))
     if json:
         print_report(report)
     elif report.state is None:
@@ -65,9 +69,11 @@ def restart(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 60, debug: DebugOption = False
 ) -> None:
     """Restart the connector and all its tasks."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(timeout, verbs.restart_connector(build.read_config(config)))
+    loaded = build.read_config(config)
+    needs = reach.parts(loaded, reach.Needs.CONNECT, reach.Needs.STATE)
+    report = within(timeout, verbs.restart_connector(loaded), needs)
     if json:
         print_report(report)
     else:
@@ -86,11 +92,11 @@ def delete(
     debug: DebugOption = False,
 ) -> None:
     """Delete the connector. What it leaves behind is named, with the way to drop it."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(
-        timeout, verbs.delete_connector(build.read_config(config), drop_slot=drop_slot, drop_publication=drop_publication)
-    )
+    loaded = build.read_config(config)
+    work = verbs.delete_connector(loaded, drop_slot=drop_slot, drop_publication=drop_publication)
+    report = within(timeout, work, reach.parts(loaded, reach.Needs.CONNECT, reach.Needs.STATE))
     if json:
         print_report(report)
         return

@@ -17,9 +17,9 @@ from sync_worker.cli.options import (
     IndexOption,
     JsonOption,
     TimeoutOption,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 from sync_worker.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,15 +42,16 @@ def tail(
     debug: DebugOption = False,
 ) -> None:
     """The newest dead letters. With --json and --follow, one document for each look that found something."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     settings = build.read_config(config)
-    report = within(timeout, failed_work.dlq_tail(settings, last=last, index=index, payload=payload))
+    needs = reach.parts(settings, reach.Needs.LOG)
+    report = within(timeout, failed_work.dlq_tail(settings, last=last, index=index, payload=payload), needs)
     _print_tail(report, json)
     while follow:
         time.sleep(_FOLLOW_S)
         after = report.next_offsets
-        report = within(timeout, failed_work.dlq_tail(settings, index=index, payload=payload, after=after))
+        report = within(timeout, failed_work.dlq_tail(settings, index=index, payload=payload, after=after), needs)
         if report.letters:
             _print_tail(report, json)
 
@@ -89,9 +90,10 @@ def rebuild_table(
 
     Restored rows are open. What was applied since is not known of them, so that a retry takes the row as it is now.
     """
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.dlq_rebuild_table(build.read_config(config)))
+    settings = build.read_config(config)
+    report = within(timeout, failed_work.dlq_rebuild_table(settings), reach.parts(settings, reach.Needs.LOG, reach.Needs.STATE))
     if json:
         print_report(report)
     else:
@@ -112,18 +114,19 @@ def export(
     debug: DebugOption = False,
 ) -> None:
     """Write the dead letters as NDJSON, one a line, with their payloads: they hold rows."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     settings = build.read_config(config)
+    needs = reach.parts(settings, reach.Needs.LOG, reach.Needs.STATE)
     if output is None and json:
         raise typer.BadParameter("--json prints a report on stdout: name a file with --output for the letters")
     if output is None:
-        report = within(timeout, failed_work.dlq_export(settings, sys.stdout.buffer, index=index))
+        report = within(timeout, failed_work.dlq_export(settings, sys.stdout.buffer, index=index), needs)
         say(f"{report.letters} letters of {report.topic}")
         return
     try:
         with output.open("xb") as file:
-            report = within(timeout, failed_work.dlq_export(settings, file, index=index))
+            report = within(timeout, failed_work.dlq_export(settings, file, index=index), needs)
     except OSError as error:
         raise ConfigurationError([f"--output {output}: {error}"], remedy="name a file that is not there yet") from error
     if json:
@@ -141,12 +144,13 @@ def import_(
     debug: DebugOption = False,
 ) -> None:
     """Publish exported dead letters that the topic does not hold, and restore their rows. May be run again."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     settings = build.read_config(config)
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
-            report = within(timeout, failed_work.dlq_import(settings, lines))
+            needs = reach.parts(settings, reach.Needs.LOG, reach.Needs.STATE)
+            report = within(timeout, failed_work.dlq_import(settings, lines), needs)
     except OSError as error:
         raise ConfigurationError([f"{file}: {error}"], remedy="name a file that can be read") from error
     if json:
@@ -170,9 +174,11 @@ def erase(
     Everything else in the topic is written again behind it, and the log is cut off before that. Says what remains, and where.
     Exit status 3 when letters of the document came meanwhile: run it again.
     """
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.dlq_erase(build.read_config(config), index=index, document_id=document))
+    settings = build.read_config(config)
+    needs = reach.parts(settings, reach.Needs.LOG, reach.Needs.STATE)
+    report = within(timeout, failed_work.dlq_erase(settings, index=index, document_id=document), needs)
     if json:
         print_report(report)
     else:

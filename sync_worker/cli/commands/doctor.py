@@ -8,8 +8,9 @@ import typer
 from rich.text import Text
 
 from sync_worker.cli.console import MARKS, print_lines, print_report, say
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import NET_S, within
 
 if TYPE_CHECKING:
     from sync_worker.operations.doctor.report import DoctorReport
@@ -36,7 +37,7 @@ def doctor(
 
     say("examining")
     work = wired.doctor(build.read_config(config), fix=fix, timeout_s=timeout)
-    report = within(3 * timeout + _CLOSING_S, work)
+    report = within((3 if fix else 1) * timeout + NET_S, work)
     if json:
         print_report(report)
     else:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sync_worker.cli.console import print_lines, print_report, print_table, say
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 if TYPE_CHECKING:
     from sync_worker.operations.drift.report import DriftItem, DriftReport, IndexDrift, Repair
@@ -46,7 +47,7 @@ def drift(
     --timeout is what one wait may take, for the worker to have applied what was committed, or to have mended; not the comparison.
     """
     from sync_worker.ports import Depth
-    from sync_worker.wiring import build
+    from sync_worker.wiring import build, reach
     from sync_worker.wiring import drift as wiring
 
     if sum((counts, ids, content)) > 1:
@@ -61,7 +62,8 @@ def drift(
     if show is not None:
         if indexes is None or len(indexes) != 1 or counts or ids or sample or where or prune or repair:
             raise typer.BadParameter("--show goes with exactly one INDEX and no other option")
-        _show(within(timeout, wiring.drift_show(loaded, indexes[0], show)), json=json)
+        needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.SINK, reach.Needs.STATE, indexes=indexes)
+        _show(within(timeout, wiring.drift_show(loaded, indexes[0], show), needs), json=json)
     depth = Depth.COUNTS if counts else Depth.IDS if ids else Depth.CONTENT
     say(f"comparing {depth.value} of {', '.join(indexes) if indexes else 'all indexes'}")
     report = within(
@@ -78,6 +80,8 @@ def drift(
             execute=yes,
             timeout_s=timeout,
         ),
+        reach.parts(loaded, *reach.Needs, indexes=indexes or ()),
+        silence_s=timeout,
     )
     if json:
         print_report(report)

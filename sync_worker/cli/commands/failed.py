@@ -15,9 +15,9 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     duration,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 from sync_worker.failure.model import FailureStatus, ReasonClass
 
 if TYPE_CHECKING:
@@ -83,10 +83,11 @@ def list_(
     debug: DebugOption = False,
 ) -> None:
     """Failed work, newest first. Exit status 3 when something of it is open or being tried again."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
+    loaded = build.read_config(config)
     chosen = wanted(index, reason_class, code, document, older_than, newer_than, status)
-    report = within(timeout, failed_work.list_failed(build.read_config(config), chosen, limit=limit))
+    report = within(timeout, failed_work.list_failed(loaded, chosen, limit=limit), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     elif not report.items:
@@ -125,9 +126,11 @@ def show(
     debug: DebugOption = False,
 ) -> None:
     """One piece of failed work, with everything that is known of it."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.show_failed(build.read_config(config), id_, payload=payload))
+    loaded = build.read_config(config)
+    needs = (reach.Needs.STATE, reach.Needs.LOG) if payload else (reach.Needs.STATE,)
+    report = within(timeout, failed_work.show_failed(loaded, id_, payload=payload), reach.parts(loaded, *needs))
     if json:
         print_report(report)
         return
@@ -176,9 +179,10 @@ def counts(
     debug: DebugOption = False,
 ) -> None:
     """How much failed work there is, by index, class and status. Exit status 3 when something is open or being tried again."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.failed_work_counts(build.read_config(config), index))
+    loaded = build.read_config(config)
+    report = within(timeout, failed_work.failed_work_counts(loaded, index), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     else:

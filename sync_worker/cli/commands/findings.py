@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import print_lines, print_report
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 app = typer.Typer(help="What the worker noticed and somebody must know.", no_args_is_help=True)
 
@@ -19,9 +20,10 @@ def list_(
     config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False, timeout: TimeoutOption = 30, debug: DebugOption = False
 ) -> None:
     """Open findings with their evidence and remedy. Exit status 3 when there is one."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(timeout, verbs.list_findings(build.read_config(config)))
+    loaded = build.read_config(config)
+    report = within(timeout, verbs.list_findings(loaded), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     elif not report.findings:
@@ -53,10 +55,11 @@ def clear(
     debug: DebugOption = False,
 ) -> None:
     """Declare a finding settled: the worker goes on where it held for it."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    clearing = verbs.clear_finding(build.read_config(config), kind=kind, subject=subject, reason=reason, unproven=unproven)
-    report = within(timeout, clearing)
+    loaded = build.read_config(config)
+    clearing = verbs.clear_finding(loaded, kind=kind, subject=subject, reason=reason, unproven=unproven)
+    report = within(timeout, clearing, reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     else:

@@ -14,8 +14,8 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
+from sync_worker.cli.running import within
 
 app = typer.Typer(help="The declared indexes.", no_args_is_help=True)
 
@@ -33,11 +33,12 @@ def create(
 
     The worker's key may not create indexes: this needs an administrator's, from the file, from MEILI_MASTER_KEY, or typed in.
     """
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(
-        timeout, verbs.create_indexes(build.read_config(config), instance=instance, admin_key=admin_key(admin_key_file))
-    )
+    loaded = build.read_config(config)
+    work = verbs.create_indexes(loaded, instance=instance, admin_key=admin_key(admin_key_file))
+    needs = reach.parts(loaded, reach.Needs.SINK, reach.Needs.STATE, instance=instance)
+    report = within(timeout, work, needs)
     if json:
         print_report(report)
         return

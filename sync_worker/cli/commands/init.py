@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import print_json, print_lines, stderr
-from sync_worker.cli.options import DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DebugOption, JsonOption, TimeoutOption
+from sync_worker.cli.running import within
 
 
 def init(
@@ -31,9 +32,12 @@ def init(
     debug: DebugOption = False,
 ) -> None:
     """Read a table from the database's catalogue and write an index declaration with typed fields, ready to edit."""
-    from sync_worker.wiring import verbs
+    from sync_worker.wiring import reach, verbs
 
-    report = within(timeout, verbs.init_declaration(table=table, database_url=database_url, config=config))
+    work = verbs.init_declaration(table=table, database_url=database_url, config=config)
+    report = within(
+        timeout, work, lambda: [reach.database("PostgreSQL", verbs.source_of(database_url, config), "--database-url")]
+    )
     if json:
         print_json(report)
     elif report.written_to is None:

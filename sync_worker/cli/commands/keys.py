@@ -12,8 +12,8 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
+from sync_worker.cli.running import within
 
 
 def keys(
@@ -29,9 +29,11 @@ def keys(
     The first writes to the declared indexes and can't create one; the second makes and deletes scratch indexes only. The same
     keys come again while they exist. The administrator's key is read from the file, from MEILI_MASTER_KEY, or typed in.
     """
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    report = within(timeout, verbs.make_keys(build.read_config(config), instance=instance, admin_key=admin_key(admin_key_file)))
+    loaded = build.read_config(config)
+    work = verbs.make_keys(loaded, instance=instance, admin_key=admin_key(admin_key_file))
+    report = within(timeout, work, reach.parts(loaded, reach.Needs.SINK, instance=instance))
     if json:
         print_json(dict(report.environment))
     else:

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import print_lines, print_report, say
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 IndexArguments = Annotated[list[str], typer.Argument(metavar="INDEX...", help="As the configuration names them.")]
-_SETUP_S = 15.0
 
 
 def pause(
@@ -27,11 +27,12 @@ def pause(
     Returns once every live worker has confirmed that it has nothing of them in flight. Exit status 1 when one did not within
     --timeout: the pause stands all the same, and it writes nothing new.
     """
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     say("waiting for the workers to confirm")
-    work = failed_work.pause(build.read_config(config), indexes, reason=reason, timeout_s=timeout)
-    report = within(timeout + _SETUP_S, work)
+    loaded = build.read_config(config)
+    work = failed_work.pause(loaded, indexes, reason=reason, timeout_s=timeout)
+    report = within(timeout, work, reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     else:
@@ -54,9 +55,10 @@ def resume(
     debug: DebugOption = False,
 ) -> None:
     """Go on writing to paused indexes; the workers do so within a second or two."""
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.resume(build.read_config(config), indexes))
+    loaded = build.read_config(config)
+    report = within(timeout, failed_work.resume(loaded, indexes), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     else:

@@ -16,9 +16,9 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import NET_S, within
 
 _APPLYING_S = 600.0
 
@@ -52,7 +52,7 @@ def reconcile(
         max_lag_s=max_lag,
         deadline_s=timeout,
     )
-    report = within(2 * timeout + (_APPLYING_S if apply is not None else 10.0), work)
+    report = within(timeout + (_APPLYING_S if apply is not None else NET_S), work)
     if json:
         print_report(report)
     elif report.applied is not None:

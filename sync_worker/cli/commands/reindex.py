@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +18,13 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import SILENCE_S, within
 
 if TYPE_CHECKING:
     from sync_worker.config import Config
+    from sync_worker.operations.reach import Part
     from sync_worker.operations.reindex.report import IndexPlan, RebuildShown, ReindexPlan, ReindexReport
 
 _A_WEEK_S = 604_800.0
@@ -107,31 +109,40 @@ def _run(
     timeout: float,
 ) -> ReindexReport:
     from sync_worker.operations.reindex.gates import GateFailed
+    from sync_worker.wiring import reach
     from sync_worker.wiring import reindex as wired
+
+    needs = reach.parts(settings, *reach.Needs, indexes=indexes)
 
     def key() -> str:
         return _key(settings, indexes, key_file)
 
     if verb == "status":
-        return within(timeout, wired.reindex_status(settings, indexes))
+        return within(
+            timeout, wired.reindex_status(settings, indexes), reach.parts(settings, reach.Needs.STATE, reach.Needs.SINK)
+        )
     if verb == "rollback":
-        return within(_A_WEEK_S, wired.reindex_rollback(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return _long(wired.reindex_rollback(settings, indexes, key=key, tell=say, timeout_s=timeout), needs, timeout)
     if verb == "finish":
-        return within(_A_WEEK_S, wired.reindex_finish(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return _long(wired.reindex_finish(settings, indexes, key=key, tell=say, timeout_s=timeout), needs, timeout)
     if verb == "abort":
-        return within(_A_WEEK_S, wired.reindex_abort(settings, indexes, key=key, tell=say, timeout_s=timeout))
+        return _long(wired.reindex_abort(settings, indexes, key=key, tell=say, timeout_s=timeout), needs, timeout)
     if verb == "resume":
         work = wired.reindex_resume(settings, indexes, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
     else:
         given = wired.gates_file(gates)
         work = wired.reindex(settings, indexes, gates=given, auto_cutover=auto_cutover, key=key, tell=say, timeout_s=timeout)
     try:
-        return within(_A_WEEK_S, work)
+        return _long(work, needs, timeout)
     except GateFailed as failed:
         from sync_worker.cli.outcome import show_error
 
         show_error(failed)
         raise typer.Exit(ExitStatus.FOUND) from failed
+
+
+def _long(work: Coroutine[None, None, ReindexReport], needs: Callable[[], list[Part]], timeout: float) -> ReindexReport:
+    return within(_A_WEEK_S, work, needs, silence_s=min(timeout, SILENCE_S))
 
 
 def _key(settings: Config, indexes: list[str], file: Path | None) -> str:
@@ -164,9 +175,12 @@ def _lines(one: RebuildShown) -> list[str]:
 
 
 def _plan(settings: Config, indexes: list[str], key_file: Path | None, json: bool, timeout: float) -> None:
+    from sync_worker.wiring import reach
     from sync_worker.wiring import reindex as wired
 
-    report: ReindexPlan = within(timeout, wired.reindex_plan(settings, indexes, key=lambda: _key(settings, indexes, key_file)))
+    work = wired.reindex_plan(settings, indexes, key=lambda: _key(settings, indexes, key_file))
+    needs = reach.parts(settings, reach.Needs.SOURCE, reach.Needs.SINK, reach.Needs.STATE, indexes=indexes)
+    report: ReindexPlan = within(timeout, work, needs)
     if json:
         print_report(report)
     else:

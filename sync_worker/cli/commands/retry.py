@@ -23,15 +23,12 @@ from sync_worker.cli.options import (
     IndexOption,
     JsonOption,
     TimeoutOption,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 if TYPE_CHECKING:
     from sync_worker.operations.retry import RetryReport
-
-_SETUP_S = 30.0
-"""Beside the time that outcomes are waited for: connecting, and reading the letters."""
 
 
 def retry(
@@ -61,7 +58,7 @@ def retry(
     One ID is tried at once; more than one, or a filter, only with --yes. Waits for what comes of it. Exit status 0 when each was
     resolved or superseded, 3 when one failed again or was refused, 1 when one is not done within --timeout: it goes on by itself.
     """
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
     if not ids and not any((index, reason_class, code, document, older_than, newer_than)):
         raise typer.BadParameter("name an ID, or what to try again: --index, --class, --code, --document, --older-than")
@@ -70,8 +67,9 @@ def retry(
     execute = yes or (ids is not None and len(ids) == 1)
     if execute:
         say("trying again; what came of it follows")
+    loaded = build.read_config(config)
     work = failed_work.retry(
-        build.read_config(config),
+        loaded,
         ids or (),
         wanted(index, reason_class, code, document, older_than, newer_than),
         limit=limit,
@@ -80,7 +78,7 @@ def retry(
         from_source=from_source,
         timeout_s=timeout,
     )
-    report = within(timeout + _SETUP_S, work)
+    report = within(timeout, work, reach.parts(loaded, reach.Needs.STATE, reach.Needs.LOG, reach.Needs.SINK))
     if json:
         print_report(report)
     else:
@@ -124,9 +122,10 @@ def discard(
 
     Exit status 3 when one of them is not open.
     """
-    from sync_worker.wiring import build, failed_work
+    from sync_worker.wiring import build, failed_work, reach
 
-    report = within(timeout, failed_work.discard(build.read_config(config), ids, reason=reason))
+    loaded = build.read_config(config)
+    report = within(timeout, failed_work.discard(loaded, ids, reason=reason), reach.parts(loaded, reach.Needs.STATE))
     if json:
         print_report(report)
     else:

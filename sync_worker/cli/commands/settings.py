@@ -17,9 +17,9 @@ from sync_worker.cli.options import (
     JsonOption,
     TimeoutOption,
     admin_key,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import SILENCE_S, within
 
 if TYPE_CHECKING:
     from sync_worker.operations.contract import IndexContract
@@ -37,9 +37,11 @@ def diff(
     debug: DebugOption = False,
 ) -> None:
     """What differs, and what it would cost to change it. Changes nothing. Exit status 3 when something differs."""
-    from sync_worker.wiring import build, settings
+    from sync_worker.wiring import build, reach, settings
 
-    report = within(timeout, settings.settings_diff(build.read_config(config), indexes or ()))
+    loaded = build.read_config(config)
+    needs = reach.parts(loaded, reach.Needs.SINK, indexes=indexes or ())
+    report = within(timeout, settings.settings_diff(loaded, indexes or ()), needs)
     if json:
         print_report(report)
     else:
@@ -88,7 +90,7 @@ def apply(
     The worker's key may not change settings: this needs an administrator's, from the file, from MEILI_MASTER_KEY, or typed in.
     Exit status 3 when an index is not as declared afterwards. Interrupted, it can be run again: what is under way is waited for.
     """
-    from sync_worker.wiring import build, settings
+    from sync_worker.wiring import build, reach, settings
 
     loaded = build.read_config(config)
     loaded.chosen(indexes or ())  # before a key is asked for
@@ -100,7 +102,9 @@ def apply(
         admin_key=admin_key(admin_key_file),
         instance=instance,
     )
-    report = within(timeout, work)
+    report = within(
+        timeout, work, reach.parts(loaded, reach.Needs.SINK, reach.Needs.STATE, instance=instance), silence_s=SILENCE_S
+    )
     if json:
         print_report(report)
     else:
@@ -122,9 +126,11 @@ def contract(
 
     Exit status 3 when something does not fit.
     """
-    from sync_worker.wiring import build, settings
+    from sync_worker.wiring import build, reach, settings
 
-    report = within(timeout, settings.contract(build.read_config(config), indexes or ()))
+    loaded = build.read_config(config)
+    needs = reach.parts(loaded, reach.Needs.SINK, indexes=indexes or ())
+    report = within(timeout, settings.contract(loaded, indexes or ()), needs)
     if json:
         print_report(report)
     else:

@@ -14,14 +14,13 @@ from sync_worker.cli.options import (
     DebugOption,
     IndexArguments,
     JsonOption,
-    within,
 )
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import NET_S, within
 
 if TYPE_CHECKING:
     from sync_worker.operations.status.report import IndexStatus, StatusReport
 
-_CLOSING_S = 10.0
 _UNKNOWN = "?"
 
 
@@ -49,7 +48,7 @@ def status(
 
     def look() -> StatusReport:
         work = wired.status(loaded, indexes or (), max_lag_s=max_lag, deadline_s=timeout)
-        return within(timeout + _CLOSING_S, work)
+        return within(timeout + NET_S, work)
 
     while watch:
         report = look()

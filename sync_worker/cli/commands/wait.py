@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync_worker.cli.console import print_json, print_lines
-from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption, within
+from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
+from sync_worker.cli.running import within
 
 if TYPE_CHECKING:
     from sync_worker.operations.barrier import BarrierReport
@@ -35,10 +36,12 @@ def wait(
     debug: DebugOption = False,
 ) -> None:
     """Wait until everything that was committed before now is applied. Exit status 1 when not in time, 3 when it can't pass."""
-    from sync_worker.wiring import build, verbs
+    from sync_worker.wiring import build, reach, verbs
 
-    work = verbs.wait(build.read_config(config), indexes or [], lsn=lsn, strict=strict, timeout_s=timeout)
-    report = within(timeout + _CONNECTING_S, work)
+    loaded = build.read_config(config)
+    work = verbs.wait(loaded, indexes or [], lsn=lsn, strict=strict, timeout_s=timeout)
+    needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.LOG, reach.Needs.CONNECT, reach.Needs.STATE)
+    report = within(timeout, work, needs)
     if json:
         print_json(verbs.shown_barrier(report))
     else:
@@ -46,7 +49,6 @@ def wait(
     raise typer.Exit(_STATUS[str(report.verdict)])
 
 
-_CONNECTING_S = 15.0
 _STATUS = {"passed": ExitStatus.OK, "behind": ExitStatus.FAILED, "blocked": ExitStatus.FOUND}
 
 

@@ -15,6 +15,7 @@ from sync_worker.operations.check.sinks import check_sink
 from sync_worker.operations.check.tables import check_source
 from sync_worker.operations.check.topics import check_topics
 from sync_worker.operations.check.watch import WatchFacts, check_watch
+from sync_worker.operations.deadline import by_deadline
 
 __all__ = ["Check", "CheckReport", "Parts", "Verdict", "check"]
 
@@ -69,8 +70,7 @@ async def check(parts: Parts, indexes: Sequence[IndexDeclaration], *, timeout_s:
 
 async def _answered(area: str, subject: str, asking: Coroutine[None, None, list[Check]], timeout_s: float) -> list[Check]:
     try:
-        async with asyncio.timeout(timeout_s):
-            return await asking
+        return await by_deadline(asking, timeout_s)
     except TimeoutError:
         what = f"did not answer within {timeout_s:g} s"
         return [

@@ -11,6 +11,7 @@ from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.errors import SyncWorkerError
 from sync_worker.operations import check as checking
 from sync_worker.operations.audit import audited
+from sync_worker.operations.deadline import by_deadline
 from sync_worker.operations.doctor import rules
 from sync_worker.operations.doctor.parts import Examiner
 from sync_worker.operations.doctor.report import Diagnosis, DoctorReport, Fix, Fixed, Severity
@@ -37,12 +38,17 @@ async def doctor(
     Changes nothing, but makes a scratch index and a scratch topic to time and to ask for the hour, and deletes them again.
     """
 
-    async def asked(area: str, subject: str, exam: Awaitable[T], judge: Callable[[T], Sequence[Diagnosis]]) -> list[Diagnosis]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout_s
+
+    async def asked(
+        area: str, subject: str, exam: Awaitable[T], judge: Callable[[T], Sequence[Diagnosis]], share: float = 1.0
+    ) -> list[Diagnosis]:
+        seconds = share * max(0.0, end - loop.time())
         try:
-            async with asyncio.timeout(timeout_s):
-                return list(judge(await exam))
+            return list(judge(await by_deadline(exam, seconds)))
         except TimeoutError:
-            cause, remedy = f"did not answer within {timeout_s:g} s", "give it more time: --timeout"
+            cause, remedy = f"did not answer within {seconds:.1f} s", "give it more time: --timeout"
         except SyncWorkerError as error:
             cause, remedy = error.message, error.remedy
         return [Diagnosis("examination", area, subject, Severity.UNKNOWN, cause, remedy)]
@@ -58,9 +64,9 @@ async def doctor(
         return list(rules.state(exam))
 
     # First and alone: whatever opens the state database brings it up to date.
-    state_said = await asked("state", "database", state(), lambda said: said)
+    state_said = await asked("state", "database", state(), lambda said: said, share=0.4)
     checked, source_said, connect_said, kafka_said, sinks_said = await asyncio.gather(
-        checking.check(checks, indexes, timeout_s=timeout_s),
+        checking.check(checks, indexes, timeout_s=max(0.0, end - loop.time())),
         asked("source", "PostgreSQL", examiner.source(), lambda exam: list(rules.source(exam, slot))),
         asked("connector", "Kafka Connect", examiner.connect_skew_s(), lambda s: [rules.skew("connector", "Kafka Connect", s)]),
         asked("kafka", "brokers", examiner.kafka(), lambda exam: list(rules.kafka(exam, live[0] if live else None))),

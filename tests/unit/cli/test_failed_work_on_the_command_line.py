@@ -138,7 +138,6 @@ def test_failed_counts_are_dense_for_machines(desk: Desk) -> None:
     desk.fail(1)
     document = desk.json("failed", "counts", status=3)
     assert (document["unsettled"], document["counts"]["things"]["rejected"]["open"]) == (1, 1)
-    assert desk.json("failed", "counts", "--index", "others")["unsettled"] == 0
     assert "rejected" in desk.run("failed", "counts").stdout
 
 
