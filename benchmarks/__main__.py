@@ -18,7 +18,20 @@ from benchmarks.harness import Figure, NotMeasuredError, Setting, load
 from sync_worker.testing.stack import Kind, Stack, default_home, owned_home, up, what_was_real
 from sync_worker.testing.stack.part import checkout
 
-NAMES = ("agent", "latency", "wait", "status", "drain", "initial_sync", "poison", "drift", "backfill", "reindex", "memory")
+NAMES = (
+    "agent",
+    "latency",
+    "wait",
+    "watch",
+    "status",
+    "drain",
+    "initial_sync",
+    "poison",
+    "drift",
+    "backfill",
+    "reindex",
+    "memory",
+)
 RESULT = checkout() / ".local" / "bench.json"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 from benchmarks import cities
 from benchmarks.harness import Figure, Goal, Setting, seconds
 from benchmarks.server import PAYLOAD, Server
-from benchmarks.site import Site, moment, site
+from benchmarks.site import WORKER, Site, Worker, moment, site
 from sync_worker.change.decode import decode
 from sync_worker.change.model import StoredRecord
 from sync_worker.document.action import Write
@@ -34,7 +35,8 @@ def measure(setting: Setting) -> list[Figure]:
         with site(setting.stack, setting.folder) as mine:
             cities.create_topic(setting.stack.kafka_bootstrap, mine.topic)
             count = cities.produce(setting.stack.kafka_bootstrap, mine.topic, cities.snapshot_events(found))
-            whole, ready, flushes = _drain(server, mine, count)
+            worker, whole, ready = drained(server, mine, count)
+            flushes = _flushes(server, mine, worker)
         started.append(whole)
         running.append(whole - ready)
         setting.say(f"drain, by the worker: {whole:.1f} s, {ready:.1f} s of it until its partition was ready; flushes {flushes}")
@@ -68,13 +70,17 @@ def _direct(server: Server, lines: list[bytes], uid: str) -> tuple[float, str]:
     return took, shown
 
 
-def _drain(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
-    """Seconds until all is searchable, how many of them the start took, and the flushes."""
+def drained(server: Server, mine: Site, count: int, program: Sequence[str] = WORKER) -> tuple[Worker, float, float]:
+    """A worker that has filled a fresh index, seconds until all was searchable, and how many of them its start took."""
     server.create(mine.name, cities.DECLARATION["settings"])
-    worker = mine.start()
+    worker = mine.start(program)
     ready = worker.wait_ready() - worker.began
     server.until_searchable(mine.name, count, within_s=900)
-    took = time.time() - worker.began
+    return worker, time.time() - worker.began, ready
+
+
+def _flushes(server: Server, mine: Site, worker: Worker) -> str:
+    """The worker's flushes and what the server made of them; stops the one and deletes the other's index."""
     processor = worker.processor_s()
     # The flush that made the last documents searchable is in the log once it settled.
     time.sleep(1.0)
@@ -83,4 +89,4 @@ def _drain(server: Server, mine: Site, count: int) -> tuple[float, float, str]:
     worker.stop()
     shown += f"; server batches {server.batches(mine.name)}; processor {processor:.1f} s"
     server.delete(mine.name)
-    return took, ready, shown
+    return shown

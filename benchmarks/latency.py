@@ -44,7 +44,7 @@ def measure(setting: Setting) -> list[Figure]:
                 value = 10_000_000 + number
                 connection.execute(b"UPDATE cities SET population = %s WHERE id = %s", [value, row["id"]])
                 commits.append(time.time())
-                ours.append(1000 * _until_seen(server, mine.name, row["id"], value))
+                ours.append(1000 * until_seen(server, mine.name, row["id"], value))
                 _quiet(server, mine.name)
                 took, seen = _bare(server, mine.name, _document(row, value + 1_000_000))
                 bare.append(took)
@@ -69,7 +69,7 @@ def _document(row: cities.Row, population: int) -> bytes:
     return orjson.dumps(document | {"population": population, "other_names": row["other_names"], "_geo": geo})
 
 
-def _until_seen(server: Server, uid: str, document_id: int, value: int) -> float:
+def until_seen(server: Server, uid: str, document_id: int, value: int) -> float:
     """Seconds from now until a reader sees the value."""
     what = f"population {value} of {document_id}"
     return until(lambda: server.document(uid, document_id, "population") == value, what, within_s=30, every_s=_LOOK_S)

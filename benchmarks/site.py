@@ -27,7 +27,7 @@ from benchmarks.server import Server
 from sync_worker.testing.stack import Stack
 
 _PROGRAM = (sys.executable, "-m", "sync_worker")
-_WORKER = (*_PROGRAM, "run")
+WORKER = (*_PROGRAM, "run")
 
 
 @dataclass
@@ -96,6 +96,7 @@ class Site:
     folder: Path
     declaration: Mapping[str, Any] = field(default_factory=lambda: DECLARATION)
     worker_settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"bench{secrets.token_hex(4)}")
     _workers: list[Worker] = field(default_factory=list)
     _has_database: bool = False
@@ -151,7 +152,7 @@ class Site:
             raise NotMeasuredError(f"sync-worker {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self, program: Sequence[str] = _WORKER) -> Worker:
+    def start(self, program: Sequence[str] = WORKER) -> Worker:
         """Start the worker without waiting for anything."""
         log = self.folder / f"{self.name}-{len(self._workers)}.log"
         began = time.time()
@@ -168,7 +169,7 @@ class Site:
         # A user's own SYNC_WORKER_… variables must not reach into a benchmark.
         mine = {name: value for name, value in os.environ.items() if not name.startswith("SYNC_WORKER_")}
         here = str(Path(__file__).resolve().parent.parent)
-        return mine | {"PYTHONPATH": os.pathsep.join(filter(None, [here, mine.get("PYTHONPATH", "")]))}
+        return mine | {"PYTHONPATH": os.pathsep.join(filter(None, [here, mine.get("PYTHONPATH", "")]))} | dict(self.environment)
 
     def create_database(self) -> None:
         self._has_database = True
@@ -216,7 +217,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def started(server: Server, mine: Site, found: Sequence[cities.Row], program: Sequence[str] = _WORKER) -> Worker:
+def started(server: Server, mine: Site, found: Sequence[cities.Row], program: Sequence[str] = WORKER) -> Worker:
     """A worker whose index holds these cities. The site's database is there, and empty."""
     cities.load(mine.database_url, found)
     server.create(mine.name, DECLARATION["settings"])
