@@ -1,5 +1,9 @@
-"""Changes that do not say all are made whole before anything is written: those without their unchanged TOAST columns, and
-deletes of moved keys, which do not say whether another row bears the key by now.
+"""Changes that do not say all are made whole before anything is written: those without their unchanged TOAST columns, deletes
+of moved keys, which do not say whether another row bears the key by now, and rows of an incremental snapshot, which may be
+older than what the log holds before them.
+
+Debezium 3.7.0 reads a snapshot's first chunk beside the thread that streams (DBZ-8674): a change of one of its rows that
+streams in at that moment is not looked for among them, and the row as it was before comes behind the change.
 
 A partial update is never sent to the server: it needs proof that the document there is its base, and that proof is gone after
 any failure, restart or clear. What a change lacks comes from an earlier row of the same key in the same list, else from the
@@ -14,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from sync_worker.change.model import Change, Operation, Row
+from sync_worker.change.model import ASKED, Change, Operation, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,13 @@ class FillPlan:
 
 
 def incomplete(change: Change, columns: Collection[str]) -> bool:
-    """Whether the source has to be asked: a column that somebody needs is unavailable, or the key may have a new row."""
-    return change.moved or (bool(change.unavailable) and any(column in columns for column in change.unavailable))
+    """Whether the source has to be asked: a column that somebody needs is unavailable, the key may have a new row, or the row
+    may be an old one."""
+    return (
+        change.moved
+        or change.snapshot == ASKED
+        or (bool(change.unavailable) and any(column in columns for column in change.unavailable))
+    )
 
 
 def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
@@ -61,6 +70,10 @@ def plan(changes: Sequence[Change], columns: Collection[str]) -> FillPlan:
             known.pop(key, None)
             if change.moved:
                 lacking.append(position)
+            continue
+        if change.snapshot == ASKED:
+            known.pop(key, None)
+            lacking.append(position)
             continue
         row = change.row
         # Only an update has the earlier row of its key as its base: a create that lacks columns is a row that changed its

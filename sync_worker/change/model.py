@@ -49,6 +49,10 @@ class StoredRecord:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+ASKED = "incremental"
+"""`source.snapshot` of a row that a signal asked for."""
+
+
 class Operation(StrEnum):
     """Debezium's `op`, spelled out."""
 

@@ -12,7 +12,7 @@ import orjson
 from sync_worker.batch.coalesce import Entry
 from sync_worker.change import fill
 from sync_worker.change.decode import decode
-from sync_worker.change.model import Change, Operation, Record, Row, TopicPartition
+from sync_worker.change.model import ASKED, Change, Operation, Record, Row, TopicPartition
 from sync_worker.change.partitioner import partition_of
 from sync_worker.change.promise import Promise, promises
 from sync_worker.document.action import Clear, Write
@@ -20,7 +20,7 @@ from sync_worker.errors import DecodeError, ProjectionError, RecordError
 from sync_worker.failure.model import Failure, ReasonClass
 from sync_worker.pipeline.model import Index
 from sync_worker.ports import Clock, Source
-from sync_worker.watch.snapshots import ASKED, LAST_ROWS
+from sync_worker.watch.snapshots import LAST_ROWS
 
 _YIELD_EVERY = 1_000
 _CONTRACT_CODES = frozenset({"field_missing", "key_mismatch"})
@@ -90,7 +90,7 @@ class Translator:
                 change = self._decoded(record, run)
                 if change is None:
                     continue
-                if (change.unavailable or change.moved) and fill.incomplete(change, columns):
+                if (change.unavailable or change.moved or change.snapshot is not None) and fill.incomplete(change, columns):
                     return await self._translate_lacking(records, _Run(partition, topic_id, indexes), columns)
                 self._project(change, record, run)
             await asyncio.sleep(0)

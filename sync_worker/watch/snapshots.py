@@ -10,9 +10,6 @@ import orjson
 
 from sync_worker.change.model import Record
 
-ASKED = "incremental"
-"""`source.snapshot` of a row that a signal asked for."""
-
 LAST_ROWS = frozenset({"last", "last_in_data_collection"})
 """`source.snapshot` of a table's last row. A snapshot's very first row is `first`, even where it is the table's only one."""
 

@@ -189,7 +189,6 @@ async def test_a_target_that_vanished_holds_nothing(world: World, steps: Steps) 
     await world.until(lambda: "is gone" in str(worker.pipeline.health.holds()), "it is told")
 
 
-@pytest.mark.unfinished
 @pytest.mark.parametrize("seed", [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 40))])
 async def test_both_are_equal_to_the_table_whatever_happens_meanwhile(world: World, steps: Steps, seed: int) -> None:
     """Updates, deletes and key changes at full speed through all steps and a rollback, with lost answers, refused requests and a

@@ -188,8 +188,12 @@ class World:
         value = envelope(table, operation, row=after, before={"id": key}, source_ms=now)
         return self.log.append(place, orjson.dumps({"id": key}), value, timestamp=now)
 
-    def snapshot_row(self, row: Mapping[str, Any], *, place: TopicPartition = PLACE, table: str = TABLE) -> int:
-        """This row comes as one of an incremental snapshot; its offset."""
+    def snapshot_row(
+        self, row: Mapping[str, Any], *, place: TopicPartition = PLACE, table: str = TABLE, is_old: bool = False
+    ) -> int:
+        """This row comes as one of an incremental snapshot; its offset. An old one is not what the table holds."""
+        if not is_old:
+            self.source.tables[table][(row["id"],)] = dict(row)
         now = int(time.time() * 1000)
         value = envelope(table, "r", row=dict(row), source_ms=now, snapshot="incremental")
         return self.log.append(place, orjson.dumps({"id": row["id"]}), value, timestamp=now)
