@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from sync_worker.config.model import SECTIONS, Config, MeilisearchSection, secret_keys, topic_of
+from sync_worker.config.model import SECTIONS, Config, MeilisearchSection, StateSection, beside, secret_keys, topic_of
 from sync_worker.config.overlay import Overlay
 from sync_worker.config.wording import problems_of
 from sync_worker.document.declaration import IndexDeclaration
@@ -29,7 +29,8 @@ def load_config(path: Path, environ: Mapping[str, str], *, indexes_required: boo
     """Read and validate everything: the file, `SYNC_WORKER_<SECTION>__<KEY>` over it, files of secrets, hooks.
 
     Args:
-        path: the TOML file; relative `<secret>_file` paths and hooks' modules are looked for beside it.
+        path: the TOML file; relative `<secret>_file` paths, a relative SQLite path of `[state] url` and hooks' modules are
+            looked for beside it.
         indexes_required: False for the commands that write the first declaration.
 
     Raises:
@@ -52,7 +53,7 @@ class _Loader:
             if name not in _TOP:
                 self._problem((name,), f"unknown section; {suggestion(name, _TOP)}")
         kafka = self._section(raw, "kafka")
-        state = self._section(raw, "state")
+        state = self._state(raw)
         source = self._section(raw, "source")
         connector = self._section(raw, "connector")
         worker = self._section(raw, "worker")
@@ -94,6 +95,14 @@ class _Loader:
 
     def _section(self, raw: Mapping[str, Any], name: str) -> Any:
         return self._validate(SECTIONS[name], raw.get(name, {}), (name,))
+
+    def _state(self, raw: Mapping[str, Any]) -> Any:
+        section: StateSection | None = self._section(raw, "state")
+        if section is None:
+            return None
+        # Verbs and worker mean the same file from wherever they are called.
+        url = beside(section.url.get_secret_value(), self._path.absolute().parent)
+        return section.model_copy(update={"url": SecretStr(url)})
 
     def _meilisearch(self, raw: object) -> dict[str, MeilisearchSection]:
         if not isinstance(raw, dict):

@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
@@ -25,6 +26,7 @@ _POSTGRES_URL = re.compile(r"postgres(ql)?://\S+").fullmatch
 _HOSTS = re.compile(r"(?:\[[^\]@]*\]|[^:\[\]@,]*)(?::\d*)?(?:,(?:\[[^\]@]*\]|[^:\[\]@,]*)(?::\d*)?)*").fullmatch
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _STATE_URL = re.compile(r"(sqlite:///\S+|postgres(ql)?://\S+)").fullmatch
+_SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:|file:)(?P<path>[^?\s]+)(?P<rest>\?\S*)?").fullmatch
 _BROKERS = re.compile(r"[^\s,:]+:\d+(,[^\s,:]+:\d+)*").fullmatch
 
 
@@ -186,7 +188,8 @@ class StateSection(_Section):
 
     url: Annotated[SecretStr, AfterValidator(_state_url)] = Field(
         SecretStr("sqlite:///sync-worker.db"),
-        description="`sqlite:///path` (relative to the working directory) for one worker, `postgresql://…` for several.",
+        description="`sqlite:///path` (relative to the directory of the configuration file) for one worker, "
+        "`postgresql://…` for several. Verbs that only look make no file: they say which one is missing.",
     )
 
 
@@ -332,6 +335,12 @@ class Config(BaseModel):
     indexes: Mapping[str, IndexDeclaration]
 
     @property
+    def state_file(self) -> Path | None:
+        """The SQLite file of the state database; None where it is PostgreSQL."""
+        found = _SQLITE_FILE(self.state.url.get_secret_value())
+        return None if found is None else Path(found["path"])
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """Every declared table once, sorted."""
         return tuple(sorted({index.table for index in self.indexes.values()}))
@@ -374,6 +383,12 @@ class Config(BaseModel):
     @property
     def connector_bootstrap_servers(self) -> str:
         return self.connector.bootstrap_servers or self.kafka.bootstrap_servers
+
+
+def beside(url: str, directory: Path) -> str:
+    """The URL of a state database, with a relative SQLite path taken from this directory."""
+    found = _SQLITE_FILE(url)
+    return url if found is None else f"sqlite:///{directory / found['path']}{found['rest'] or ''}"
 
 
 def topic_of(prefix: str, table: str) -> str:

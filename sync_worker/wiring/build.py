@@ -27,7 +27,7 @@ from sync_worker.config import Config, load_config
 from sync_worker.config.model import ConnectorSection, KafkaSection, MeilisearchSection
 from sync_worker.document.hook import load_hook
 from sync_worker.document.projection import Projector
-from sync_worker.errors import ConfigurationError
+from sync_worker.errors import ConfigurationError, StateUnavailable
 
 if TYPE_CHECKING:
     from sync_worker.adapters.state import StateDatabase
@@ -134,9 +134,32 @@ def pages_address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class StateNotMadeError(StateUnavailable):
+    """There is no SQLite file, and whoever only looks must not make one: an empty one would look like a chain without a past."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"the state database {file} is not there: no worker has written to it",
+            remedy="sync-worker run makes it; if it is elsewhere: mend state.url (relative to the configuration's directory)",
+        )
+
+
+def require_state(config: Config) -> None:
+    """Raises StateNotMadeError for a SQLite file that is not there."""
+    file = config.state_file
+    if file is not None and file.parent.is_dir() and not file.exists():
+        raise StateNotMadeError(file)
+
+
 @asynccontextmanager
-async def opened_state(config: Config) -> AsyncIterator[StateDatabase]:
-    """Raises StateUnavailable, and ConfigurationError for a URL or a schema that can't be used."""
+async def opened_state(config: Config, *, create: bool = False) -> AsyncIterator[StateDatabase]:
+    """Raises StateUnavailable, and ConfigurationError for a URL or a schema that can't be used.
+
+    Args:
+        create: for verbs that have something to write down before a worker has run.
+    """
+    if not create:
+        require_state(config)
     # SQLAlchemy and Alembic take nearly half of the time that a command needs to start, and `init` and `keys` need neither.
     from sync_worker.adapters.state import StateDatabase
 

@@ -162,6 +162,7 @@ class Examiner:
     async def state(self) -> StateExam:
         from sync_worker.adapters.state import StateDatabase
 
+        build.require_state(self._config)
         present, newest = await StateDatabase.schema_revisions(build.secret(self._config.state.url))
         async with build.opened_state(self._config) as state:
             workers = await state.workers()

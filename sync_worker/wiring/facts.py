@@ -28,7 +28,7 @@ from sync_worker.operations.check.parts import ColumnFacts, TableFacts, TopicFac
 from sync_worker.operations.connector import ConnectorState, TaskState
 from sync_worker.operations.keys import WorkerKeys
 from sync_worker.ports import IndexIdentity
-from sync_worker.wiring.build import build_sink, opened_state, retention_ms, secret
+from sync_worker.wiring.build import StateNotMadeError, build_sink, opened_state, retention_ms, secret
 
 _SCRATCH_PROBE = "scratch-probe"
 _RELEASE_S = 20.0
@@ -209,12 +209,15 @@ class KeyMaker:
 
 
 class StateAnswers:
-    """`StateFacts`: opening it connects, and brings the schema up to date."""
+    """`StateFacts`: opening it connects, and brings the schema up to date. A SQLite file that is not there is not made."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
 
     async def version(self) -> str:
-        async with opened_state(self._config) as state:
-            await state.findings(open_only=True)
+        try:
+            async with opened_state(self._config) as state:
+                await state.findings(open_only=True)
+        except StateNotMadeError:
+            return f"{self._config.state_file} is not there yet: the worker makes it"
         return "answers, its schema is up to date"

@@ -111,7 +111,7 @@ async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", tim
     config.chosen(indexes)
     clock = SystemClock()
     end = clock.monotonic() + timeout_s
-    async with build.opened_state(config) as state:
+    async with build.opened_state(config, create=True) as state:
         return await pausing.pause(
             state,
             indexes,
@@ -162,7 +162,7 @@ async def dlq_tail(
 
 async def dlq_rebuild_table(config: Config) -> letters.TableRebuilt:
     """Restore the rows of `failed_work` that the dead-letter topic tells of. Raises LogUnavailable, StateUnavailable."""
-    async with build.opened_state(config) as state, _letters(config) as topic:
+    async with build.opened_state(config, create=True) as state, _letters(config) as topic:
         return await letters.rebuild_table(state, topic, actor=actor())
 
 
@@ -177,7 +177,7 @@ async def dlq_export(config: Config, out: letters.Lines, *, index: str | None = 
 
 async def dlq_import(config: Config, lines: Iterable[bytes]) -> letters.LettersImported:
     """Publish exported dead letters, and restore their rows. Raises SyncWorkerError, LogUnavailable, StateUnavailable."""
-    async with build.opened_state(config) as state, _letters(config) as topic:
+    async with build.opened_state(config, create=True) as state, _letters(config) as topic:
         await topic.ensure_topic()
         return await letters.import_letters(state, topic, lines, actor=actor())
 

@@ -44,7 +44,7 @@ async def settings_apply(
     async with AsyncExitStack() as stack:
         admin = build.build_admin(section, admin_key)
         stack.push_async_callback(admin.close)
-        state = await stack.enter_async_context(build.opened_state(config))
+        state = await stack.enter_async_context(build.opened_state(config, create=True))
         return await applying.apply_settings(
             {instance: admin},
             state,

@@ -83,7 +83,7 @@ async def opened_checks(config: Config) -> AsyncIterator[checking.Parts]:
 
 async def apply_connector(config: Config) -> connector.ConnectorApplied:
     rendered = render_connector(build.connector_settings(config))
-    async with build.build_connect(config) as client, build.opened_state(config) as state:
+    async with build.build_connect(config) as client, build.opened_state(config, create=True) as state:
         return await connector.apply_connector(
             facts.Connect(client),
             facts.Database(config, build.build_topics(config)),
@@ -100,12 +100,12 @@ async def connector_status(config: Config) -> connector.ConnectorStatus:
 
 
 async def restart_connector(config: Config) -> connector.ConnectorRestarted:
-    async with build.build_connect(config) as client, build.opened_state(config) as state:
+    async with build.build_connect(config) as client, build.opened_state(config, create=True) as state:
         return await connector.restart_connector(facts.Connect(client), state, name=config.connector.name, actor=actor())
 
 
 async def delete_connector(config: Config, *, drop_slot: bool, drop_publication: bool) -> connector.ConnectorDeleted:
-    async with build.build_connect(config) as client, build.opened_state(config) as state:
+    async with build.build_connect(config) as client, build.opened_state(config, create=True) as state:
         return await connector.delete_connector(
             facts.Connect(client),
             facts.Database(config, build.build_topics(config)),
@@ -180,7 +180,7 @@ async def create_indexes(config: Config, *, instance: str, admin_key: str) -> In
         stack.push_async_callback(admin.close)
         wanted = [index for index in config.indexes.values() if index.meilisearch == instance]
         report = await prepare_indexes(admin, admin, wanted)
-        state = await stack.enter_async_context(build.opened_state(config))
+        state = await stack.enter_async_context(build.opened_state(config, create=True))
         for index in report.indexes:
             if index.created:
                 await state.audit(actor(), "indexes create", index.uid, {"instance": instance})

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import Any
 
 from sync_worker.adapters.debezium.connect import ConnectClient
 from sync_worker.adapters.debezium.continuity import ConnectContinuity
 from sync_worker.adapters.kafka import KafkaTopics
 from sync_worker.adapters.kafka.continuity import KafkaContinuity
 from sync_worker.adapters.source.continuity import PostgresContinuity
+from sync_worker.change.model import TopicPartition
 from sync_worker.config import Config
 from sync_worker.document.fingerprint import declaration_fingerprint
 from sync_worker.document.hook import load_hook
 from sync_worker.operations.check.report import Check
 from sync_worker.operations.check.watch import check_positions
 from sync_worker.operations.watch import Comparison, FillWatch, Watcher, WatchParts, compare
-from sync_worker.ports import Clock, Log, Sink, State, Telemetry
+from sync_worker.ports import Bookmark, Clock, Log, Sink, State, Telemetry
 from sync_worker.watch.facts import Watched, WatchedIndex
 from sync_worker.wiring import build
 
@@ -86,10 +89,24 @@ class ChainWatch:
         self._parts = watch_parts(config, client, topics)
 
     async def comparison(self) -> Comparison:
-        async with build.opened_state(self._config) as state:
-            recorded = await state.recorded_facts()
+        recorded: Mapping[tuple[str, str], Any] = {}
+        with suppress(build.StateNotMadeError):
+            async with build.opened_state(self._config) as state:
+                recorded = await state.recorded_facts()
         return await compare(self._parts, watched(self._config), recorded, now=time.time())
 
     async def positions(self) -> list[Check]:
-        async with build.opened_state(self._config) as state:
-            return await check_positions(build.build_log(self._config), state, tuple(self._config.topics))
+        log, topics = build.build_log(self._config), tuple(self._config.topics)
+        try:
+            async with build.opened_state(self._config) as state:
+                return await check_positions(log, state, topics)
+        except build.StateNotMadeError:
+            # Nothing to read on from, though the group may have committed: that is to be told.
+            return await check_positions(log, _NoBookmarks(), topics)
+
+
+class _NoBookmarks:
+    """A state database that is not there."""
+
+    async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]:
+        return {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.failure.findings import RULES, FindingKind
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 from sync_worker.operations.watch import Comparison
-from sync_worker.ports import Log, State
+from sync_worker.ports import Bookmark, Log
 from sync_worker.progress.start import objection, replaced_in_place
 from sync_worker.watch.look import Noticed
 
@@ -43,7 +43,13 @@ def _check(noticed: Noticed) -> Check:
     return Check(AREA, noticed.subject, verdict, f"{noticed.kind}: {noticed.evidence}", remedy)
 
 
-async def check_positions(log: Log, state: State, topics: Collection[str]) -> list[Check]:
+class Bookmarks(Protocol):
+    async def bookmarks(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, Bookmark]:
+        """Raises StateUnavailable."""
+        ...
+
+
+async def check_positions(log: Log, state: Bookmarks, topics: Collection[str]) -> list[Check]:
     """What would hold a worker that starts now. Raises LogUnavailable, StateUnavailable."""
     ids = await log.topic_ids(topics)
     counts = await log.partition_counts(list(ids))

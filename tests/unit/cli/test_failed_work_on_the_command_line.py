@@ -61,6 +61,15 @@ fields = {{ name = "text", n = "integer" }}
 
         return asyncio.run(opened())
 
+    def worked(self) -> Desk:
+        """A worker has run here once, and made the state database."""
+
+        async def nothing(_: StateDatabase) -> None:
+            pass
+
+        self.state(nothing)
+        return self
+
     def fail(self, *offsets: int) -> None:
         async def work(state: StateDatabase) -> None:
             for offset in offsets:
@@ -87,7 +96,7 @@ fields = {{ name = "text", n = "integer" }}
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    made = Desk(tmp_path)
+    made = Desk(tmp_path).worked()
 
     @asynccontextmanager
     async def letters(config: object) -> AsyncIterator[Letters]:

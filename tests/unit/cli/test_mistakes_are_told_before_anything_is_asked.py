@@ -15,7 +15,7 @@ from .test_failed_work_on_the_command_line import Desk
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+    return Desk(tmp_path).worked()
 
 
 UNDECLARED = [

@@ -23,7 +23,7 @@ SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+    return Desk(tmp_path).worked()
 
 
 def run(desk: Desk, *arguments: str) -> Result:

@@ -53,11 +53,38 @@ def test_the_example_is_a_configuration() -> None:
     assert config.tables == ("public.cities", "shop.order_lines")
 
 
+@pytest.mark.parametrize(
+    ("url", "means"),
+    [
+        (None, "sqlite:///{beside}/sync-worker.db"),
+        ("sqlite:///kept/state.db", "sqlite:///{beside}/kept/state.db"),
+        ("sqlite:///state.db?timeout=5", "sqlite:///{beside}/state.db?timeout=5"),
+        ("sqlite:////var/lib/state.db", "sqlite:////var/lib/state.db"),
+        ("postgresql://u:p@h/d", "postgresql://u:p@h/d"),
+    ],
+)
+@pytest.mark.parametrize("from_environment", [False, True])
+def test_a_relative_state_file_is_beside_the_configuration(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, means: str, from_environment: bool
+) -> None:
+    """Worker and verbs mean the same file, whatever directory each is called in; as `<secret>_file` paths are."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    if url is None:
+        config = load(GOOD)
+    elif from_environment:
+        config = load(GOOD, {"SYNC_WORKER_STATE__URL": url})
+    else:
+        config = load(f'{GOOD}\n[state]\nurl = "{url}"')
+    assert config.state.url.get_secret_value() == means.format(beside=tmp_path)
+
+
 def test_what_is_not_said_has_a_default(load: Load) -> None:
     config = load(GOOD)
 
     assert config.kafka.group == "sync-worker"
-    assert config.state.url.get_secret_value() == "sqlite:///sync-worker.db"
+    assert config.state_file is not None
+    assert config.state_file.name == "sync-worker.db"
     assert config.worker.http_port == 9464
     assert config.worker.flood_guard.run == 500
     assert config.meilisearch["default"].url == "http://127.0.0.1:7700"

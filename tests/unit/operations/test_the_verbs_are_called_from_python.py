@@ -46,6 +46,7 @@ def test_every_verb_has_a_blocking_form_under_the_same_name() -> None:
 
 def test_the_blocking_form_gives_the_report(config: api.Config) -> None:
     """The same frozen report, and the same document as `--json`."""
+    api_sync.pause(config, ["things"])
     assert api_sync.list_failed(config, api.FailedFilter(index="things")).items == ()
     counts = api_sync.failed_work_counts(config)
     assert isinstance(counts, FailedCounts)
