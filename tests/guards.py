@@ -24,19 +24,19 @@ from sync_worker.failure.policy import POLICIES
 from sync_worker.operations.barrier import Barrier
 from sync_worker.operations.reindex.reindex import Reindex
 from sync_worker.operations.watch import Watcher, filling
-from sync_worker.pipeline import keeper, prepare, translate
+from sync_worker.pipeline import keeper, prepare, scan, translate
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
-from sync_worker.pipeline.mend import newest_of
+from sync_worker.pipeline.mend import Mended, newest_of
 from sync_worker.pipeline.moved import MovedRows
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.pipeline import Pipeline
 from sync_worker.pipeline.quarantine import FailureMemory, Quarantine
 from sync_worker.pipeline.rebuilding import Rebuilding
 from sync_worker.pipeline.retry import Retries
-from sync_worker.pipeline.scan import Sighting, at_assignment
+from sync_worker.pipeline.scan import LateWrite, Sighting, at_assignment
 from sync_worker.pipeline.witness import Witness
 from sync_worker.pipeline.write import Writer
 from sync_worker.progress.ledger import Ledger
@@ -223,6 +223,41 @@ def late_writes_are_looked_for_at_the_assignment() -> None:
         return sighting
 
     put(prepare, "at_assignment", blind)
+
+
+@guard("protocol 5", f"{_PIPELINE}/test_late_writes_that_nobody_can_undo.py::test_a_late_write_of_another_log_leaves_a_finding")
+def late_writes_of_another_log_are_told() -> None:
+    def of_this_log(*fields: Any) -> LateWrite:
+        return LateWrite(*fields[:5])
+
+    put(scan, "LateWrite", of_this_log)
+
+
+@guard(
+    "protocol 5",
+    f"{_PIPELINE}/test_late_writes_that_nobody_can_undo.py::test_tasks_that_were_forgotten_before_anybody_looked_leave_a_finding",
+)
+def what_was_forgotten_unseen_is_told() -> None:
+    async def never(*_: Any) -> None:
+        return None
+
+    put(scan, "_forgotten_behind", never)
+
+
+@guard(
+    "protocol 5",
+    f"{_PIPELINE}/test_late_writes_that_nobody_can_undo.py::test_a_history_that_fades_while_an_index_is_quiet_is_no_loss",
+)
+def a_quiet_index_may_lose_its_history() -> None:
+    put(Journal, "bare", property(lambda _: False, lambda *_: None))
+
+
+@guard(
+    "protocol 5",
+    f"{_PIPELINE}/test_late_writes_are_undone.py::test_what_undoes_a_late_write_of_before_a_truncate_can_itself_be_late",
+)
+def what_undoes_a_late_write_covers_its_documents() -> None:
+    put(Mended, "ranges", lambda self: [(entry.offset, entry.offset) for entry in self.entries.values()])
 
 
 @guard("protocol 5", f"{_PIPELINE}/test_late_writes_are_undone.py::test_a_zombies_write_is_undone")

@@ -25,6 +25,7 @@ class WriteMetadata:
         worker: id of one run of one worker process.
         nonce: unique for each request, so that a write whose answer was lost is found again.
         ranges: partition → lowest and highest offset covered.
+        topic_id: of the log that the offsets are of; empty where the partitions were not all of one.
     """
 
     kind: str
@@ -33,10 +34,12 @@ class WriteMetadata:
     generation: int
     nonce: str
     ranges: Mapping[TopicPartition, tuple[int, int]]
+    topic_id: str = ""
 
     def encode(self) -> str:
         ranges = [[tp.topic, tp.partition, low, high] for tp, (low, high) in self.ranges.items()]
-        return orjson.dumps([_MARK, self.kind, self.group, self.worker, self.generation, self.nonce, ranges]).decode()
+        told = [_MARK, self.kind, self.group, self.worker, self.generation, self.nonce, ranges, self.topic_id]
+        return orjson.dumps(told).decode()
 
 
 def parse_metadata(text: str | None) -> WriteMetadata | None:
@@ -44,10 +47,11 @@ def parse_metadata(text: str | None) -> WriteMetadata | None:
     if not text:
         return None
     try:
-        mark, kind, group, worker, generation, nonce, ranges = orjson.loads(text)
+        # An earlier version told less, and a later one may tell more behind it.
+        mark, kind, group, worker, generation, nonce, ranges, *more = orjson.loads(text)
         if mark != _MARK:
             return None
         covered = {TopicPartition(topic, partition): (low, high) for topic, partition, low, high in ranges}
-        return WriteMetadata(kind, group, worker, int(generation), nonce, covered)
+        return WriteMetadata(kind, group, worker, int(generation), nonce, covered, str(more[0]) if more else "")
     except (ValueError, TypeError):
         return None

@@ -22,6 +22,7 @@ class FindingKind(StrEnum):
     PARTITION_COUNT_CHANGED = "partition-count-changed"
     FOREIGN_WRITE = "foreign-write"
     LATE_WRITE_NOT_UNDONE = "late-write-not-undone"
+    TASKS_UNSEEN = "tasks-unseen"
     CHANGES_LOST = "changes-lost"
     DELETES_UNPROVEN = "deletes-unproven"
     ROWS_CHANGED_UNSEEN = "rows-changed-unseen"
@@ -165,6 +166,13 @@ RULES: dict[FindingKind, Rule] = {
         remedy=_FILL,
         proof=Proof.COMPARISON,
     ),
+    FindingKind.TASKS_UNSEEN: Rule(
+        blocks=False,
+        unready=False,
+        doubt="whether {subject} shows what the database says: a write that came late may be among the tasks that were forgotten",
+        remedy=_FILL,
+        proof=Proof.COMPARISON,
+    ),
     FindingKind.CHANGES_LOST: Rule(
         blocks=False,
         unready=True,
@@ -289,6 +297,7 @@ _LOSSES = frozenset(
         FindingKind.ROWS_CHANGED_UNSEEN,
         FindingKind.REPLICA_IDENTITY_CHANGED,
         FindingKind.LATE_WRITE_NOT_UNDONE,
+        FindingKind.TASKS_UNSEEN,
     )
 )
 

@@ -21,6 +21,7 @@ class Journal:
         scanned: partition → every task up to this uid was looked at for it and, where it was late, put into the lane again.
         newest: the highest uid of ours.
         pending: nonces of the request whose answer is still awaited, or was lost and is looked for.
+        bare: at the last look the server knew no task of this index at all.
         anchor: (uid, metadata) of the newest applied task of ours.
         mending: (uid, partition) of a late write → the span that is done once its effect on that partition is undone. One task
             may cover several partitions, and each is undone by itself.
@@ -29,6 +30,7 @@ class Journal:
     scanned: dict[TopicPartition, int] = field(default_factory=dict)
     newest: int = -1
     pending: set[str] = field(default_factory=set)
+    bare: bool = False
     anchor: tuple[int, str] | None = None
     mending: dict[tuple[int, TopicPartition], Span] = field(default_factory=dict)
     _ours: dict[int, Mapping[TopicPartition, tuple[int, int]]] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Journal:
         """The partition is somebody else's now: what is left to undo there is found by its next owner."""
         self.scanned.pop(partition, None)
         self.pending.clear()
+        self.bare = False
         self.mending = {late: span for late, span in self.mending.items() if span.partition != partition}
 
     def watermark(self, partition: TopicPartition, acknowledged: Mapping[TopicPartition, int]) -> int:

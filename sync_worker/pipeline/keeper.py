@@ -8,7 +8,7 @@ scan's watermark; then the offset may be committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -23,10 +23,10 @@ from sync_worker.pipeline.mend import is_our_truncate, newest_of
 from sync_worker.pipeline.model import WorkerIdentity
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.prepare import Preparation
-from sync_worker.pipeline.scan import LateWrite, while_owning
+from sync_worker.pipeline.scan import LateWrite, Sighting, while_owning
 from sync_worker.pipeline.settle import lost_memory
 from sync_worker.pipeline.translate import Translator
-from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Task, Telemetry
+from sync_worker.ports import Bookmark, Clock, IndexRecord, Log, Membership, State, Telemetry
 from sync_worker.progress.ledger import Span
 from sync_worker.progress.start import made_anew
 
@@ -128,9 +128,11 @@ class Keeper:
         if not mine:
             return
         generations = {place: partition.generation for place, partition in mine.items()}
-        sighting = await while_owning(index, journal, self._worker, generations)
-        if sighting.foreign is not None:
-            await self.report_foreign(index.name, sighting.foreign)
+        topic_ids = {place: partition.topic_id for place, partition in mine.items()}
+        sighting = await while_owning(index, journal, self._worker, generations, topic_ids)
+        await self.report(index.name, sighting, mine.values())
+        if sighting.pruned is not None:
+            sighting.scanned = max(sighting.scanned, sighting.pruned - 1)
         for place, partition in mine.items():
             new = [late for late in sighting.late if late.partition == place and (late.uid, place) not in journal.mending]
             await self.mend(lane, partition, new)
@@ -155,8 +157,14 @@ class Keeper:
             low=min(write.low for write in found),
             high=max(write.high for write in found),
         )
+        if strange := [write for write in found if write.other_log and not write.clear]:
+            evidence = f"tasks {[write.uid for write in strange]} wrote what they had read from a topic that bore the name before"
+            await self._report_unmended(index.name, strange, evidence, low=min(write.low for write in strange))
+            partition.touched = True
         late = []
         for write in found:
+            if write in strange:
+                continue
             if not write.clear or await is_our_truncate(
                 write, index, partition.topic_id, log=self._log, translator=self._translator
             ):
@@ -186,7 +194,9 @@ class Keeper:
             if partition.dropped:
                 return
             if mended.gone is not None:
-                await self._report_unmended(index.name, late, mended.gone)
+                uids = [write.uid for write in late]
+                evidence = f"tasks {uids} cover offsets from {mended.gone} on, which the log no longer holds"
+                await self._report_unmended(index.name, late, evidence, low=mended.gone)
             for document_id, entry in mended.entries.items():
                 lane.buffer.put(document_id, entry)
             for low, high in mended.ranges():
@@ -235,16 +245,22 @@ class Keeper:
         await self._state.save_progress(bookmarks, records)
         return owned
 
-    async def report_foreign(self, index: str, task: Task) -> None:
-        """Leave a finding: somebody who is not of this group changed documents. Raises StateUnavailable."""
-        evidence = f"task {task.uid} ({task.kind}) was not sent by this group"
-        await self._state.add_finding(found(FindingKind.FOREIGN_WRITE, index, evidence, now=self._clock.now()))
+    async def report(self, index: str, sighting: Sighting, partitions: Iterable[Partition]) -> None:
+        """Leave findings of what a look showed beside late writes. Raises StateUnavailable."""
+        if (task := sighting.foreign) is not None:
+            evidence = f"task {task.uid} ({task.kind}) was not sent by this group"
+            await self._state.add_finding(found(FindingKind.FOREIGN_WRITE, index, evidence, now=self._clock.now()))
+        if sighting.pruned is not None:
+            evidence = f"the server's task history begins at {sighting.pruned}, and what was before it had not been looked at"
+            await self._state.add_finding(found(FindingKind.TASKS_UNSEEN, index, evidence, now=self._clock.now()))
+            # Stored, so that it is told once.
+            for partition in partitions:
+                partition.touched = True
 
-    async def _report_unmended(self, index: str, late: Sequence[LateWrite], gone: int) -> None:
-        evidence = f"tasks {[write.uid for write in late]} cover offsets from {gone} on, which the log no longer holds"
+    async def _report_unmended(self, index: str, late: Sequence[LateWrite], evidence: str, *, low: int) -> None:
         high = max(write.high for write in late)
         await self._state.add_finding(
-            found(FindingKind.LATE_WRITE_NOT_UNDONE, index, evidence, now=self._clock.now(), low=gone, high=high)
+            found(FindingKind.LATE_WRITE_NOT_UNDONE, index, evidence, now=self._clock.now(), low=low, high=high)
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -256,7 +256,7 @@ class Lane:
         batch = flush.batch
 
         def made(kind: PartKind, document_ids: list[str]) -> Part:
-            return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges))
+            return Part(self.index, kind, document_ids, flush.generation, dict(batch.ranges), self._topic_id(batch.ranges))
 
         deleted = batch.deletes()
         # A batch's size counts more than its lines, so one that is within the limit is one payload, as nearly all are.
@@ -267,6 +267,10 @@ class Lane:
             groups = [[document_id for document_id, _ in group] for group in split_lines(batch.writes(), self._max_payload)]
         writes = [made(PartKind.WRITE, group) for group in groups if group]
         return writes + [made(PartKind.DELETE, group) for group in split_ids(deleted, self._max_payload)]
+
+    def _topic_id(self, partitions: Iterable[TopicPartition]) -> str:
+        known = {self.topic_ids.get(partition, "") for partition in partitions}
+        return known.pop() if len(known) == 1 else ""
 
     async def _send(self, flush: Flush) -> None:
         if flush.batch.clear is not None:
@@ -321,7 +325,8 @@ class Lane:
             return
         part = flush.clear_part
         if part is None:
-            part = Part(self.index, PartKind.CLEAR, [], flush.generation, {entry.partition: (entry.offset, entry.offset)})
+            ranges = {entry.partition: (entry.offset, entry.offset)}
+            part = Part(self.index, PartKind.CLEAR, [], flush.generation, ranges, self._topic_id(ranges))
             flush.clear_part = part
         await self.writer.send(part, {})
         task = await part.settled

@@ -69,6 +69,7 @@ class Part:
     """One request of a flush and the task that came of it.
 
     Attributes:
+        topic_id: as in `WriteMetadata`.
         nonces: of the requests sent for it; more than one after an answer was lost.
         uid: of the accepted task.
         settled: the finished task; awaits applied or failed.
@@ -80,6 +81,7 @@ class Part:
     document_ids: list[str]
     generation: int
     ranges: dict[TopicPartition, tuple[int, int]]
+    topic_id: str = ""
     nonces: list[str] = field(default_factory=list)
     uid: TaskUid | None = None
     metadata: str | None = None

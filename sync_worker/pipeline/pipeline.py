@@ -528,15 +528,14 @@ class Pipeline:
     async def _undo_late_writes(self, partition: Partition, prepared: Prepared, lanes: Sequence[Lane]) -> None:
         keeper = self._keepers[partition.place.topic]
         for lane in lanes:
-            foreign = prepared.sightings[lane.index.name].foreign
-            if foreign is not None:
-                name = lane.index.name
-                await self._patience.persist(
-                    partition.subject,
-                    lambda name=name, task=foreign: keeper.report_foreign(name, task),  # type: ignore[misc]
-                    wanted=lambda: not partition.dropped,
-                )
-            late = prepared.sightings[lane.index.name].late
+            name = lane.index.name
+            sighting = prepared.sightings[name]
+            await self._patience.persist(
+                partition.subject,
+                lambda name=name, sighting=sighting: keeper.report(name, sighting, [partition]),  # type: ignore[misc]
+                wanted=lambda: not partition.dropped,
+            )
+            late = sighting.late
             await self._patience.persist(
                 partition.subject,
                 lambda lane=lane, late=late: keeper.mend(lane, partition, late),  # type: ignore[misc]

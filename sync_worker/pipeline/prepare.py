@@ -84,14 +84,22 @@ class Preparation:
             if bookmark is not None and not second and (watermark is None or (known is not None and known.uid != index.uid)):
                 await self._notice_unfilled(index, partition, prepared.next_offset)
             prepared.sightings[index.name] = await at_assignment(
-                index, partition, self._worker, watermark=watermark, committed=prepared.next_offset
+                index,
+                partition,
+                self._worker,
+                topic_id=prepared.topic_id,
+                watermark=watermark,
+                committed=prepared.next_offset,
             )
             if watermark is not None and prepared.next_offset < prepared.end_offset and await _may_lack(index, watermark):
                 # Then all that is in the log may have been written, and is shown once more in one piece.
                 prepared.sightings[index.name].high[partition] = prepared.end_offset - 1
             if prepared.acknowledged < 0:
-                # Tasks tell the offset, not of which log: another one may have another TRUNCATE there.
-                prepared.sightings[index.name].cleared.clear()
+                sighting = prepared.sightings[index.name]
+                # A log may be another one under the same id, with another TRUNCATE there.
+                sighting.cleared.clear()
+                # What was written of the log before this one was its owners' work: the fill that has to follow is newer.
+                sighting.late = [late for late in sighting.late if not late.other_log]
         if bookmark is None:
             scanned = {index.name: prepared.sightings[index.name].scanned for index in indexes}
             await self._state.save_progress([Bookmark(partition, prepared.topic_id, prepared.next_offset, scanned)], [])

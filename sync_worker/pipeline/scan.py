@@ -7,14 +7,14 @@ log, up to the present position, and written again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sync_worker.batch.metadata import WriteMetadata, parse_metadata
 from sync_worker.change.model import TopicPartition
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.model import Index, PartKind, WorkerIdentity
-from sync_worker.ports import Task, TaskStatus
+from sync_worker.ports import Task, TaskStatus, TaskUid
 
 PAGE = 1_000
 """Tasks of one request; the default of `Sink.tasks_from`."""
@@ -30,6 +30,7 @@ class LateWrite:
     Attributes:
         low, high: the offsets that it covers.
         clear: it deleted every document.
+        other_log: the offsets are of a topic that bore the name before: this log does not tell what it wrote.
     """
 
     uid: int
@@ -37,6 +38,7 @@ class LateWrite:
     low: int
     high: int
     clear: bool
+    other_log: bool = False
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Sighting:
         scanned: highest uid that is done with.
         high: partition → highest offset that earlier owners wrote.
         foreign: a task that is not of this group, if one was seen.
+        pruned: the oldest task that the server still knows, where it has forgotten some that nobody looked at.
         cleared: offsets of TRUNCATEs whose clear was applied, with nothing older written behind it: read again, they would only
             take away for a moment what is rightly there.
     """
@@ -55,11 +58,12 @@ class Sighting:
     late: list[LateWrite] = field(default_factory=list)
     high: dict[TopicPartition, int] = field(default_factory=dict)
     foreign: Task | None = None
+    pruned: TaskUid | None = None
     cleared: set[int] = field(default_factory=set)
 
 
 async def at_assignment(
-    index: Index, partition: TopicPartition, worker: WorkerIdentity, *, watermark: int | None, committed: int
+    index: Index, partition: TopicPartition, worker: WorkerIdentity, *, topic_id: str, watermark: int | None, committed: int
 ) -> Sighting:
     """What earlier owners of the partition wrote since its watermark.
 
@@ -72,6 +76,8 @@ async def at_assignment(
         watermark = None
     start = watermark + 1 if watermark is not None else max(0, (newest.uid if newest else 0) - 5 * PAGE)
     sighting = Sighting(start - 1)
+    if watermark is not None and newest is not None and newest.uid > watermark:
+        sighting.pruned = await _forgotten_behind(index, watermark)
     while True:
         tasks = await index.sink.tasks_from(index.uid, start)
         for task in tasks:
@@ -83,20 +89,27 @@ async def at_assignment(
                     if watermark is not None:
                         sighting.foreign = task
                 continue
-            _note_clear(sighting.cleared, task, written, partition)
+            other_log = written.topic_id not in ("", topic_id)
+            _note_clear(sighting.cleared, task, written, partition, other_log=other_log)
             for covered, (low, high) in written.ranges.items():
                 if covered != partition:
                     continue
-                sighting.high[partition] = max(high, sighting.high.get(partition, -1))
-                if low < committed and watermark is not None and task.status not in _WITHOUT_EFFECT:
-                    sighting.late.append(LateWrite(task.uid, partition, low, high, written.kind == PartKind.CLEAR))
+                if not other_log:
+                    sighting.high[partition] = max(high, sighting.high.get(partition, -1))
+                # Nothing of another log will be read again.
+                if (low < committed or other_log) and watermark is not None and task.status not in _WITHOUT_EFFECT:
+                    sighting.late.append(LateWrite(task.uid, partition, low, high, written.kind == PartKind.CLEAR, other_log))
         if len(tasks) < PAGE:
             return sighting
         start = tasks[-1].uid + 1
 
 
 async def while_owning(
-    index: Index, journal: Journal, worker: WorkerIdentity, generations: Mapping[TopicPartition, int]
+    index: Index,
+    journal: Journal,
+    worker: WorkerIdentity,
+    generations: Mapping[TopicPartition, int],
+    topic_ids: Mapping[TopicPartition, str],
 ) -> Sighting:
     """What others, or lost requests of ours, wrote since the last look, for the partitions in `generations`.
 
@@ -106,9 +119,14 @@ async def while_owning(
     # A copy: a partition may be revoked while the server answers.
     looked = {partition: journal.scanned[partition] for partition in generations}
     sighting = Sighting(min(looked.values()))
-    start = sighting.scanned + 1
+    # From the last one seen on: that it is still there shows that none behind it was forgotten.
+    start = max(0, sighting.scanned)
+    first = True
     while True:
         tasks = await index.sink.tasks_from(index.uid, start)
+        if first:
+            await _look_for_a_gap(sighting, index, journal, tasks)
+            tasks, first = [task for task in tasks if task.uid > sighting.scanned], False
         for task in tasks:
             written = _document_write(task)
             if written is not None and written.worker == worker.run and not journal.is_ours(task.uid):
@@ -126,15 +144,42 @@ async def while_owning(
                     if written.generation > generation:
                         return sighting
                     if (written.generation < generation or written.worker == worker.run) and task.status not in _WITHOUT_EFFECT:
-                        sighting.late.append(LateWrite(task.uid, partition, low, high, written.kind == PartKind.CLEAR))
+                        other_log = written.topic_id not in ("", topic_ids[partition])
+                        clear = written.kind == PartKind.CLEAR
+                        sighting.late.append(LateWrite(task.uid, partition, low, high, clear, other_log))
             sighting.scanned = task.uid
         if len(tasks) < PAGE:
             return sighting
         start = tasks[-1].uid + 1
 
 
-def _note_clear(cleared: set[int], task: Task, written: WriteMetadata, partition: TopicPartition) -> None:
+async def _look_for_a_gap(sighting: Sighting, index: Index, journal: Journal, tasks: Sequence[Task]) -> None:
+    """Whether the server forgot tasks between the last look and this one.
+
+    An index that is not written to for long loses its history by and by: where a look found none at all, nothing is missing
+    before the next that is found.
+    """
+    if sighting.scanned < 0 or (tasks and tasks[0].uid == sighting.scanned):
+        journal.bare = False
+    elif not tasks:
+        journal.bare = await index.sink.oldest_task_uid(index.uid) is None
+    elif journal.bare:
+        journal.bare = False
+    else:
+        sighting.pruned = await _forgotten_behind(index, sighting.scanned)
+
+
+async def _forgotten_behind(index: Index, seen: int) -> TaskUid | None:
+    """The oldest task known where some behind `seen` are forgotten: the oldest go first, and one up to `seen` would be left."""
+    oldest = await index.sink.oldest_task_uid(index.uid)
+    return oldest if oldest is not None and 0 <= seen < oldest - 1 else None
+
+
+def _note_clear(cleared: set[int], task: Task, written: WriteMetadata, partition: TopicPartition, *, other_log: bool) -> None:
     if partition not in written.ranges or task.status in _WITHOUT_EFFECT:
+        return
+    if other_log:
+        cleared.clear()
         return
     offset, high = written.ranges[partition]
     if written.kind != PartKind.CLEAR:

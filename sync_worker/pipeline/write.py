@@ -50,8 +50,9 @@ class Writer:
                 raise OwnershipLost(f"{partition.topic}:{partition.partition} is not ours in generation {part.generation}")
         self.require_leave()
         nonce = uuid4().hex[:16]
-        written = WriteMetadata(part.kind.value, self._worker.group, self._worker.run, part.generation, nonce, part.ranges)
-        metadata = written.encode()
+        metadata = WriteMetadata(
+            part.kind.value, self._worker.group, self._worker.run, part.generation, nonce, part.ranges, part.topic_id
+        ).encode()
         part.nonces.append(nonce)
         self.journal.pending.add(nonce)
         try:

@@ -187,6 +187,7 @@ def history_is_pruned(world: World) -> None:
     """Finished tasks vanish but for the newest, as the oldest do on a real server."""
     finished = [task.uid for task in world.server.core.state.tasks.values() if task.status not in _UNFINISHED and task.index_uid]
     world.server.core.prune(finished[: -3 - engine.choose(5)])
+    world.checks.causes.add("history pruned")
 
 
 @fault(0.6)

@@ -18,13 +18,17 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "failure-flood": ("poison",),
     "foreign-write": ("foreign write",),
     "late-write-not-undone": ("retention", "topic made anew"),
+    "tasks-unseen": ("history pruned",),
     "truncate-over-partitions": ("truncate over partitions",),
     "never-filled": ("state lost",),
     "partition-count-changed": ("state lost",),
 }
 """Finding → what must have happened for it to be true."""
 
-_FILLS = ("sink-lost-memory", "log-replaced", "state-lost", "foreign-write", "late-write-not-undone", "truncate-over-partitions")
+_FILLS = (
+    "sink-lost-memory", "log-replaced", "state-lost", "foreign-write", "late-write-not-undone", "tasks-unseen",
+    "truncate-over-partitions",
+)  # fmt: skip
 
 
 class Operator:

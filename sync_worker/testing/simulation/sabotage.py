@@ -14,7 +14,7 @@ from typing import Any
 from sync_worker.batch.coalesce import Batch
 from sync_worker.change import fill
 from sync_worker.failure.policy import POLICIES
-from sync_worker.pipeline import isolate, keeper, prepare, translate
+from sync_worker.pipeline import isolate, keeper, prepare, scan, translate
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
 from sync_worker.pipeline.lane import Lane
@@ -260,6 +260,16 @@ def late_writes_are_looked_for_at_the_assignment(put: Put) -> None:
         return sighting
 
     put(prepare, "at_assignment", blind)
+
+
+@sabotage("protocol 5", Focus(faults=(*_ZOMBIES, "topic is made anew"), poison=0, partitions=1))
+def late_writes_of_another_log_are_told(put: Put) -> None:
+    put(Lane, "_topic_id", lambda *_: "")
+
+
+@sabotage("protocol 5", Focus(faults=(*_ZOMBIES, "history is pruned"), poison=0, partitions=1))
+def what_was_forgotten_unseen_is_told(put: Put) -> None:
+    put(scan, "_forgotten_behind", _nothing_async)
 
 
 @sabotage("protocol 5", Focus(faults=_ZOMBIES, poison=0, partitions=1))

@@ -222,12 +222,14 @@ class World:
     async def _until_quiet(self) -> None:
         """Everything is acknowledged, nothing is in flight, and the keepers have looked again since."""
         since: float | None = None
+        seen = -1
         end = engine.now() + _PATIENCE_S
         while since is None or engine.now() - since < _QUIET_S:
             if engine.now() > end:
                 raise engine.Violation(f"it never comes to rest: {self._why_not_quiet()}")
             await asyncio.sleep(0.5)
-            if why := self._why_not_quiet():
+            before, seen = seen, self.server.core.state.next_task
+            if (why := self._why_not_quiet()) or seen != before:
                 since = None
                 if "nothing shows" in why and engine.chance(0.1):
                     # By the rule it waits for other documents to show who is to blame: life goes on.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,14 +104,22 @@ def test_ids_are_split_alike(ids: list[str], limit: int) -> None:
     st.text(),
     st.integers(0, 2**31),
     st.dictionaries(st.builds(TopicPartition, st.text(), st.integers(0, 9)), st.tuples(st.integers(0), st.integers(0))),
+    st.text(),
 )
 def test_metadata_comes_back_as_it_went(
-    kind: str, group: str, generation: int, ranges: dict[TopicPartition, tuple[int, int]]
+    kind: str, group: str, generation: int, ranges: dict[TopicPartition, tuple[int, int]], topic_id: str
 ) -> None:
-    """Who wrote, in which generation, and which offsets (protocol 5)."""
+    """Who wrote, in which generation, and which offsets of which log (protocol 5)."""
     ranges = {place: (low % 2**53, high % 2**53) for place, (low, high) in ranges.items()}
-    written = WriteMetadata(kind, group, "run", generation, "nonce", ranges)
+    written = WriteMetadata(kind, group, "run", generation, "nonce", ranges, topic_id)
     assert parse_metadata(written.encode()) == written
+
+
+@pytest.mark.parametrize(("more", "topic_id"), [([], ""), (["id-1"], "id-1"), (["id-1", "of tomorrow"], "id-1")])
+def test_metadata_of_another_version_is_ours_all_the_same(more: list[str], topic_id: str) -> None:
+    """While workers are replaced one by one, neither version takes the other's writes for a stranger's."""
+    written = parse_metadata(orjson.dumps(["sync-worker", "write", "g", "w", 1, "n", [["t", 0, 1, 2]], *more]).decode())
+    assert written == WriteMetadata("write", "g", "w", 1, "n", {TopicPartition("t", 0): (1, 2)}, topic_id)
 
 
 @pytest.mark.parametrize(
