@@ -16,13 +16,16 @@ from sync_worker.document.value import FieldType
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _LATITUDE = ("latitude", "lat")
 _LONGITUDE = ("longitude", "lng", "lon", "long")
+_SOFT_DELETE = re.compile(r"(is_?|soft_?)?(deleted|removed|discarded)(_?(at|on|time|ts))?|date_(deleted|removed)", re.IGNORECASE)
+_SOFT_DELETE_TYPES = ("bool", "date", "timestamp", "timestamptz")
 _COORDINATES = ("numeric", "float4", "float8")
 
 
 def suggest_declaration(table: TableDescription, *, server_version: int = 180000) -> str:
     """`[indexes.NAME]` with one typed field per column, and settings to start from.
 
-    Columns that can't be indexed are there as comments that say why. Latitude and longitude become `_geo`.
+    Columns that can't be indexed are there as comments that say why, and so are those that look as if they marked rows as
+    deleted. Latitude and longitude become `_geo`.
     """
     geo = _coordinates(table)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", table.table.partition(".")[2])
@@ -34,6 +37,10 @@ def suggest_declaration(table: TableDescription, *, server_version: int = 180000
     else:
         lines.append(f"# {table.table} has no primary key: it can't be indexed before it has one.")
         lines.append('primary_key = ["…"]')
+    lines += [
+        f"# soft_delete = {_quoted(column)}  # uncomment it, and rows where it is neither null nor false leave the index"
+        for column in _soft_deletes(table)
+    ]
     lines += ["", f"[indexes.{name}.fields]"]
     kinds: dict[str, str] = {}
     for column in table.columns:
@@ -93,6 +100,15 @@ def _coordinates(table: TableDescription) -> tuple[str, str] | None:
     return (latitude, longitude) if latitude is not None and longitude is not None else None
 
 
+def _soft_deletes(table: TableDescription) -> list[str]:
+    """Columns that look as if they marked a row as deleted. Only their owner knows, so they are told of and not taken."""
+    return [
+        column.name
+        for column in table.columns
+        if _SOFT_DELETE.fullmatch(column.name) and column.type.name in _SOFT_DELETE_TYPES and not column.type.array
+    ]
+
+
 def _settings(table: TableDescription, kinds: dict[str, str], has_geo: bool) -> list[str]:
     def of(*wanted: str) -> list[str]:
         return [name for name, kind in kinds.items() if kind in wanted]
@@ -100,7 +116,9 @@ def _settings(table: TableDescription, kinds: dict[str, str], has_geo: bool) -> 
     geo = ["_geo"] if has_geo else []
     keys = [name for name in table.primary_key if name in kinds]
     searchable = [name for name in of("text") if name not in keys] + of("json")
-    filterable = list(dict.fromkeys([*keys, *of("integer", "number", "boolean", "timestamp"), *geo]))
+    # Their elements are filtered by one by one, as tags and categories are.
+    arrays = [column.name for column in table.columns if column.type.array and column.name in kinds]
+    filterable = list(dict.fromkeys([*keys, *of("integer", "number", "boolean", "timestamp"), *arrays, *geo]))
     sortable = [*of("integer", "number", "timestamp"), *geo]
     return [
         f"searchableAttributes = {_list(searchable or ['*'])}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 
+import pytest
+
 from sync_worker.adapters.source.catalogue import TableDescription
 from sync_worker.adapters.source.columns import Column
 from sync_worker.adapters.source.suggest import suggest_declaration
@@ -52,6 +54,38 @@ def test_what_is_suggested_is_a_valid_declaration() -> None:
     assert set(index.fields) == {"id", 'na"me', "größe", "lat", "lng", "tags", "_geo"}
     assert declared["settings"]["sortableAttributes"] == ["id", "größe", "lat", "lng", "_geo"]
     assert declared["settings"]["searchableAttributes"] == ['na"me', "tags"]
+
+
+def test_arrays_can_be_filtered_by() -> None:
+    """Tags are what people filter by; of texts they are searched as well."""
+    settings = tomllib.loads(suggest_declaration(_table(_column("id", "int4"), _column("tags", "text", array=True))))["indexes"][
+        "cities"
+    ]["settings"]
+    assert settings["filterableAttributes"] == ["id", "tags"]
+    assert settings["searchableAttributes"] == ["tags"]
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "told"),
+    [
+        ("deleted_at", "timestamptz", True),
+        ("is_deleted", "bool", True),
+        ("Deleted", "bool", True),
+        ("removed_on", "date", True),
+        ("deleted_by", "int4", False),
+        ("deleted", "text", False),
+        ("undeleted_at", "timestamptz", False),
+    ],
+)
+def test_a_column_that_may_mark_rows_as_deleted_is_pointed_at(name: str, type_: str, told: bool) -> None:
+    """As a comment, because only its owner knows; uncommented as it stands, it is part of a valid declaration."""
+    text = suggest_declaration(_table(_column("id", "int4"), _column(name, type_)))
+    line = next((line for line in text.splitlines() if line.startswith("# soft_delete")), None)
+    assert (line is not None) == told
+    assert "soft_delete" not in tomllib.loads(text)["indexes"]["cities"]
+    if line is not None:
+        declared = tomllib.loads(text.replace(line, line.removeprefix("# ")))["indexes"]["cities"]
+        assert IndexDeclaration.model_validate({**declared, "name": "cities"}).soft_delete == name
 
 
 def test_a_deferrable_key_is_declared() -> None:
