@@ -14,6 +14,7 @@ from sync_worker.operations.deadline import by_deadline
 from sync_worker.operations.failed import FailedCounts, FailedFilter, FailedItem, FailedList
 from sync_worker.operations.reconcile import ReconcileReport
 from sync_worker.operations.reconcile.report import Action
+from sync_worker.operations.status.report import StatusReport, Unreachable
 from sync_worker.ports import Depth
 from sync_worker.wiring import failed_work, verbs
 from sync_worker.wiring.backfill import backfill
@@ -47,25 +48,38 @@ async def reconcile(
     """
     names = [index.name for index in config.chosen(indexes)]
 
-    async def answered(asked: Awaitable[T]) -> T | None:
-        # What does not answer is among the unreachable parts of the status.
+    unanswered: list[Unreachable] = []
+
+    async def answered(what: str, asked: Awaitable[T]) -> T | None:
         try:
             return await by_deadline(asked, deadline_s)
-        except (SyncWorkerError, TimeoutError):
-            return None
+        except TimeoutError:
+            unanswered.append(Unreachable(what, f"no answer within {deadline_s:g} s"))
+        except SyncWorkerError as error:
+            unanswered.append(Unreachable(what, error.message))
+        return None
 
     now, settings, fields, counts, failed, drifted = await asyncio.gather(
         status(config, names, max_lag_s=max_lag_s, deadline_s=deadline_s),
-        answered(settings_diff(config, names)),
-        answered(contract(config, names)),
-        answered(_counts(config, indexes)),
-        answered(failed_work.list_failed(config, FailedFilter(), limit=_MOST_FAILED)),
-        answered(drift(config, names, depth=Depth.COUNTS, timeout_s=deadline_s)),
+        answered("settings", settings_diff(config, names)),
+        answered("contract", contract(config, names)),
+        answered("failed-work counts", _counts(config, indexes)),
+        answered("failed-work list", failed_work.list_failed(config, FailedFilter(), limit=_MOST_FAILED)),
+        answered("counts of rows and documents", drift(config, names, depth=Depth.COUNTS, timeout_s=deadline_s)),
     )
-    report = reconciling.reconciled(reconciling.Read(now, settings, fields, _of(failed, names), drifted), counts)
+    report = reconciling.reconciled(
+        reconciling.Read(now, settings, fields, _of(failed, names), drifted, _more(now, unanswered)),
+        counts,
+    )
     if apply is None:
         return report
     return await reconciling.apply_action(report, apply, lambda action: _do(config, action, admin_key))
+
+
+def _more(status: StatusReport, unanswered: Sequence[Unreachable]) -> tuple[Unreachable, ...]:
+    """What is not said by the status already, in its words."""
+    said = {one.cause for one in status.unreachable}
+    return tuple(sorted((one for one in unanswered if one.cause not in said), key=lambda one: one.part))
 
 
 async def _counts(config: Config, indexes: Sequence[str]) -> FailedCounts:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from sync_worker.adapters.meilisearch import errors
 from sync_worker.adapters.meilisearch.client import UNFINISHED, MeilisearchSink
 from sync_worker.adapters.meilisearch.errors import Call
@@ -96,11 +98,11 @@ class MeilisearchAdmin(MeilisearchSink):
     async def update_settings(self, index_uid: str, settings: Mapping[str, Any]) -> None:
         """Change these and leave the others; returns once the task has succeeded. Raises SinkRejected or SinkDenied for settings
         that the server refuses."""
-        call = self._official.call(f"PATCH /indexes/{index_uid}/settings", "settings.update")
-        task = await asyncio.to_thread(
-            self._official.do, call, lambda client: client.index(index_uid).update_settings(dict(settings)).task_uid
-        )
-        await self._applied(TaskUid(task), call)
+        path = f"/indexes/{index_uid}/settings"
+        call = self._official.call(f"PATCH {path}", "settings.update")
+        # Not by the official client: it looks into every embedder, and null, which takes one away, has nothing to look into.
+        task = await self._enqueue("PATCH", path, orjson.dumps(settings), None, call.action)
+        await self._applied(task, call)
 
     async def write_duration_s(self, index_uid: str, ndjson: bytes) -> float:
         """Write, wait, and how long the server worked on it."""

@@ -157,9 +157,15 @@ class MeilisearchSink:
         await self._transport.close()
 
     async def _enqueue(
-        self, method: str, path: str, body: bytes | None, metadata: str, action: str, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        metadata: str | None,
+        action: str,
+        content_type: str = "application/json",
     ) -> TaskUid:
-        query = f"?customMetadata={quote(metadata, safe='')}"
+        query = "" if metadata is None else f"?customMetadata={quote(metadata, safe='')}"
         answer = await self._transport.write(method, path + query, body, action=action, content_type=content_type)
         if not _is_object(answer) or type(answer.get("taskUid")) is not int:
             call = Call(f"{method} {path}", action, self._transport.key_name, self._transport.url, writes=True)

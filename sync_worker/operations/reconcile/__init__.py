@@ -17,7 +17,7 @@ Do = Callable[[Action], Awaitable[tuple[bool, str]]]
 def reconciled(read: Read, counts: FailedCounts | None) -> ReconcileReport:
     """The report of what was read."""
     symptoms, actions = plan(read)
-    return ReconcileReport(not symptoms, symptoms, actions, read.status.unreachable, counts, None)
+    return ReconcileReport(not symptoms, symptoms, actions, (*read.status.unreachable, *read.unanswered), counts, None)
 
 
 async def apply_action(report: ReconcileReport, name: str, do: Do) -> ReconcileReport:

@@ -14,7 +14,7 @@ from sync_worker.operations.reconcile import actions
 from sync_worker.operations.reconcile.report import Action, Symptom
 from sync_worker.operations.settings.diff import SettingsDiff
 from sync_worker.operations.settings.effect import Effect
-from sync_worker.operations.status.report import Problem, StatusReport
+from sync_worker.operations.status.report import UNREACHABLE, Problem, StatusReport, Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Read:
         settings, contract: None where a Meilisearch did not answer.
         drift: rows and documents counted; None where that could not be done in time.
         failed: open failed work, newest first, as far as it was read.
+        unanswered: what of it could not be read, beside the parts that the status could not reach.
     """
 
     status: StatusReport
@@ -32,6 +33,7 @@ class Read:
     contract: ContractReport | None
     failed: Sequence[FailedItem]
     drift: DriftReport | None = None
+    unanswered: tuple[Unreachable, ...] = ()
 
 
 _CONNECTOR_APPLY = frozenset({"connector-missing", "slot-missing", "publication-narrowed", "connector-loses"})
@@ -41,6 +43,7 @@ _SETTLED_ELSEWHERE = frozenset({"connector-down", "failed-work", "settings", "pr
 def plan(read: Read) -> tuple[tuple[Symptom, ...], tuple[Action, ...]]:
     """Symptoms with their evidence, and each action once, in the order in which they are to be done."""
     symptoms = [Symptom(problem.kind, problem.subject, problem.what) for problem in read.status.problems]
+    symptoms += [Symptom(UNREACHABLE, one.part, f"could not be read: {one.cause}") for one in read.unanswered]
     symptoms += [Symptom("paused", hold, why) for hold, why in _paused(read).items()]
     symptoms += _contract_symptoms(read)
     symptoms += [Symptom(kind, one.index, _counted(one)) for kind, one in _diverged(read)]

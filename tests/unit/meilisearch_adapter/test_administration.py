@@ -47,6 +47,15 @@ async def test_an_index_is_made_with_key_and_settings(script: Any) -> None:
     assert writes == [("POST", {"primaryKey": "id", "uid": "i"}), ("PATCH", {"filterableAttributes": ["k"]})]
 
 
+async def test_an_embedder_is_taken_away(script: Any) -> None:
+    """By null, as the server wants it; the official client can't send that."""
+    admin = an_admin_on(script)
+    await admin.update_settings("i", {"embedders": {"taste": None}})
+    await admin.close()
+    (asked,) = [asked for asked in script.asked if asked.method == "PATCH"]
+    assert json.loads(asked.body) == {"embedders": {"taste": None}}
+
+
 async def test_an_index_that_exists_is_left_alone(script: Any) -> None:
     """SinkDenied with the server's code, and no settings are sent."""
     admin = an_admin_on(script)

@@ -57,6 +57,18 @@ def test_the_fill_is_run_as_recommended_and_its_end_is_told(
     assert words in report.applied.outcome
 
 
+def test_what_could_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the settings no difference of theirs is found: that is no health, and the plan may lack a step."""
+    file = tmp_path / "sync-worker.toml"
+    file.write_text(CONFIG.format(directory=tmp_path), encoding="utf-8")
+    replaced(monkeypatch, status=World().look(), drift=counted(10, 10))
+    replaced(monkeypatch, settings_diff=SourceUnavailable("down"), contract=SourceUnavailable("down as well"))
+    report = asyncio.run(wired.reconcile(api.read_config(file)))
+    assert {(one.part, one.cause) for one in report.unreachable} >= {("contract", "down as well"), ("settings", "down")}
+    assert not report.ok
+    assert {(one.kind, one.subject) for one in report.findings} >= {("unreachable", "settings"), ("unreachable", "contract")}
+
+
 def replaced(monkeypatch: pytest.MonkeyPatch, **answers: object) -> None:
     def verb(answer: object) -> Any:
         async def call(*_: object, **__: object) -> object:
