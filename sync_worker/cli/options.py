@@ -69,7 +69,7 @@ def admin_key(file: Path | None) -> str:
 
 
 IndexArguments = Annotated[
-    list[str] | None, typer.Argument(metavar="[INDEX]...", help="As the configuration names them; none: all of them.")
+    list[str] | None, typer.Argument(metavar="INDEX", help="As the configuration names them; none: all of them.")
 ]
 IndexOption = Annotated[str | None, typer.Option("--index", help="Only of this index, as the configuration names it.")]
 

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from sync_worker.cli.backfill_progress import Shown
 from sync_worker.cli.console import print_lines, print_report, print_table, say
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     AdminKeyFileOption,
@@ -22,6 +23,7 @@ from sync_worker.cli.options import (
 )
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import SILENCE_S, within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.backfill.report import BackfillPlan, BackfillProgress, BackfillReport, BackfillWished
@@ -38,10 +40,11 @@ class _StartsByDefault(TyperGroup):
             args = ["start", *args]
         return super().parse_args(ctx, args)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return ["[OPTIONS] INDEX, or: COMMAND [ARGS]..."]
 
-app = typer.Typer(
-    cls=_StartsByDefault, no_args_is_help=True, help="Write a table's rows into its index once more: backfill INDEX."
-)
+
+app = Verbs(cls=_StartsByDefault, no_args_is_help=True, help="Write a table's rows into its index once more: backfill INDEX.")
 
 IndexArgument = Annotated[str, typer.Argument(metavar="INDEX", help="As the configuration names it.")]
 
@@ -136,11 +139,14 @@ def _lines(report: BackfillReport, detach: bool) -> list[str]:
         lines.append(f"backfill {one.id} of {one.table}: {word}" + (f": {one.condition}" if one.condition else ""))
         return [*lines, "  do: sync-worker backfill status"] if one.ended_at is None else lines
     took = f"{one.seconds:.1f} s"
-    lines.append(f"backfill {one.id} of {one.table}: {one.applied} rows applied in {took}, written to {', '.join(report.fed)}")
+    lines.append(
+        f"backfill {one.id} of {one.table}: {counted(one.applied, 'row')} applied in {took}, written to {', '.join(report.fed)}"
+    )
     if one.failed:
         lines += [f"  {one.failed} of them failed", f"  do: sync-worker failed list --index {one.index}"]
     if one.ghosts is not None:
-        lines.append(f"  {one.ghosts} documents without a row removed, {one.missing or 0} rows without a document written")
+        ghosts, missing = counted(one.ghosts, "document"), counted(one.missing or 0, "row")
+        lines.append(f"  {ghosts} without a row removed, {missing} without a document written")
     return lines
 
 
@@ -154,7 +160,9 @@ def _by_ids(config: Path, index: str, ids: list[str], json: bool, timeout: float
     if json:
         print_report(report)
     else:
-        print_lines([f"{report.index}: {len(report.written) - report.waiting} of {len(report.written)} documents are written"])
+        print_lines(
+            [f"{report.index}: {len(report.written) - report.waiting} of {counted(len(report.written), 'document')} written"]
+        )
         if report.differing:
             print_lines([f"  still not what their rows say: {', '.join(report.differing)}"])
     raise typer.Exit(ExitStatus.FAILED if report.waiting else ExitStatus.FOUND if report.differing else ExitStatus.OK)
@@ -173,9 +181,9 @@ def _plan(config: Path, index: str, where: str | None, json: bool, timeout: floa
 
 
 def _plan_lines(report: BackfillPlan) -> list[str]:
-    held = "is missing" if report.documents is None else f"holds {report.documents} documents"
+    held = "is missing" if report.documents is None else f"holds {counted(report.documents, 'document')}"
     return [
-        f"{report.rows} rows of {report.table}, written to {', '.join(report.fed)}; {report.index} {held}",
+        f"{counted(report.rows, 'row')} of {report.table}, written to {', '.join(report.fed)}; {report.index} {held}",
         f"  in place: {_seconds(report.in_place_s)} ({report.in_place_from})",
         f"  reindex:  {_seconds(report.reindex_s)} ({report.reindex_from})",
         f"  recommended: {report.recommended.value}: {report.reason}",
@@ -189,7 +197,7 @@ def _seconds(seconds: float | None) -> str:
 
 @app.command()
 def status(
-    index: Annotated[str | None, typer.Argument(metavar="[INDEX]", help="As the configuration names it; none: all.")] = None,
+    index: Annotated[str | None, typer.Argument(metavar="INDEX", help="As the configuration names it; none: all.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
     timeout: TimeoutOption = 30,

@@ -13,6 +13,7 @@ from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, J
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import NET_S, within
 from sync_worker.errors import ConfigurationError
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.check import Check, CheckReport
@@ -58,5 +59,10 @@ def _lines(report: CheckReport) -> list[Text]:
         if check.remedy:
             lines.append(Text.assemble(" " * (area_width + subject_width + 6), ("do: ", "bold"), check.remedy))
     errors, warnings = (sum(check.verdict == verdict for check in report.checks) for verdict in ("error", "warning"))
-    lines.append(Text(f"{len(report.checks)} checks, {errors} errors, {warnings} warnings", style="bold"))
+    lines.append(
+        Text(
+            ", ".join([counted(len(report.checks), "check"), counted(errors, "error"), counted(warnings, "warning")]),
+            style="bold",
+        )
+    )
     return lines

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from sync_worker.cli.console import print_json
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption
 
-app = typer.Typer(help="The configuration as the worker understands it.", no_args_is_help=True)
+app = Verbs(help="The configuration as the worker understands it.", no_args_is_help=True)
 
 
 @app.command()

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import columns, print_lines, print_report
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
 
-app = typer.Typer(help="The Debezium connector: apply, status, restart, delete.", no_args_is_help=True)
+app = Verbs(help="The Debezium connector: apply, status, restart, delete.", no_args_is_help=True)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync_worker.cli.console import moment, print_lines, print_report, print_table, say
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -21,11 +22,12 @@ from sync_worker.cli.options import (
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
 from sync_worker.errors import ConfigurationError
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.dead_letters import LettersTail
 
-app = typer.Typer(help="The dead-letter topic: the log of failures.", no_args_is_help=True)
+app = Verbs(help="The dead-letter topic: the log of failures.", no_args_is_help=True)
 
 _FOLLOW_S = 1.0
 
@@ -97,9 +99,9 @@ def rebuild_table(
     if json:
         print_report(report)
     else:
-        print_lines([f"{report.letters} letters read from {report.topic}, {report.restored} rows restored"])
+        print_lines([f"{counted(report.letters, 'letter')} read from {report.topic}, {counted(report.restored, 'row')} restored"])
         if report.others:
-            print_lines([f"! {report.others} records in it are no letters of sync-worker"])
+            print_lines([f"! {counted(report.others, 'record')} in it of others than sync-worker"])
         if report.restored:
             print_lines(["  do: restart the workers, so that they hold later changes against the restored rows"])
 
@@ -122,7 +124,7 @@ def export(
         raise typer.BadParameter("--json prints a report on stdout: name a file with --output for the letters")
     if output is None:
         report = within(timeout, failed_work.dlq_export(settings, sys.stdout.buffer, index=index), needs)
-        say(f"{report.letters} letters of {report.topic}")
+        say(f"{counted(report.letters, 'letter')} of {report.topic}")
         return
     try:
         with output.open("xb") as file:
@@ -132,12 +134,12 @@ def export(
     if json:
         print_report(report)
     else:
-        print_lines([f"{report.letters} letters of {report.topic} written to {output}"])
+        print_lines([f"{counted(report.letters, 'letter')} of {report.topic} written to {output}"])
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="NDJSON that `dlq export` wrote; - for stdin.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="NDJSON that `dlq export` wrote; - for stdin.")],
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
     timeout: TimeoutOption = 600,
@@ -156,7 +158,8 @@ def import_(
     if json:
         print_report(report)
     else:
-        told = f"{report.letters} letters written to {report.topic}, {report.present} were there, {report.restored} rows restored"
+        written = f"{counted(report.letters, 'letter')} written to {report.topic}, {report.present} there already"
+        told = f"{written}, {counted(report.restored, 'row')} restored"
         print_lines([told])
 
 
@@ -182,10 +185,9 @@ def erase(
     if json:
         print_report(report)
     else:
-        print_lines(
-            [f"{report.letters} letters erased from {report.topic}, {report.kept} kept, {report.rows} rows of failed work"]
-        )
+        letters, rows = counted(report.letters, "letter"), counted(report.rows, "row")
+        print_lines([f"{letters} erased from {report.topic}, {report.kept} kept, {rows} of failed work"])
         if report.came_meanwhile:
-            print_lines([f"! {report.came_meanwhile} letters of it came meanwhile", "  do: run it again"])
+            print_lines([f"! {counted(report.came_meanwhile, 'letter')} of it came meanwhile", "  do: run it again"])
         print_lines(["what remains:", *(f"  - {sentence}" for sentence in report.remains)])
     raise typer.Exit(ExitStatus.FOUND if report.came_meanwhile else ExitStatus.OK)

@@ -11,6 +11,7 @@ from sync_worker.cli.console import MARKS, print_lines, print_report, say
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import NET_S, within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.doctor.report import DoctorReport
@@ -60,7 +61,8 @@ def _lines(report: DoctorReport) -> list[Text]:
             lines.append(Text.assemble(" " * (len(where) + 1), ("do: ", "bold"), one.remedy))
     for done in report.fixed:
         lines.append(Text(f"{done.fix.value}: {'done' if done.done else 'not done'}, {done.outcome}"))
-    count = f"{len(report.diagnoses)} checks, {report.errors} errors, {report.warnings} warnings, {report.unknown} unknown"
+    numbers = [counted(len(report.diagnoses), "check"), counted(report.errors, "error"), counted(report.warnings, "warning")]
+    count = ", ".join([*numbers, f"{report.unknown} unknown"])
     lines.append(Text(count, style="bold"))
     if not report.fixed and any(one.fix for one in report.diagnoses):
         lines.append(Text("sync-worker doctor --fix mends those that are sync-worker's own"))

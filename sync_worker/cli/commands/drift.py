@@ -10,6 +10,7 @@ from sync_worker.cli.console import print_lines, print_report, print_table, say
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.drift.report import DriftItem, DriftReport, IndexDrift, Repair
@@ -20,9 +21,7 @@ _DAY_S = 86_400.0
 
 
 def drift(
-    indexes: Annotated[
-        list[str] | None, typer.Argument(metavar="[INDEX]...", help="Names of indexes; none: all of them.")
-    ] = None,
+    indexes: Annotated[list[str] | None, typer.Argument(metavar="INDEX", help="Names of indexes; none: all of them.")] = None,
     counts: Annotated[bool, typer.Option("--counts", help="Only how many there are on both sides.")] = False,
     ids: Annotated[bool, typer.Option("--ids", help="Which rows have no document, and which documents no row.")] = False,
     content: Annotated[bool, typer.Option("--content", help="Also what is in them, field by field. The default.")] = False,
@@ -118,7 +117,7 @@ def _print(report: DriftReport) -> None:
 
 
 def _headline(one: IndexDrift) -> str:
-    what = f"{one.index}: {one.rows} rows, {one.documents} documents"
+    what = f"{one.index}: {counted(one.rows, 'row')}, {counted(one.documents, 'document')}"
     if one.in_sync:
         return f"{what}, in sync ({one.depth.value}, {one.seconds:.1f} s)"
     if one.depth.value == "counts":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sync_worker.cli.console import moment, print_lines, print_report, print_table
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -23,7 +24,7 @@ from sync_worker.failure.model import FailureStatus, ReasonClass
 if TYPE_CHECKING:
     from sync_worker.operations.failed import FailedFilter, FailedItem, Payload
 
-app = typer.Typer(help="Changes that could not be applied.", no_args_is_help=True)
+app = Verbs(help="Changes that could not be applied.", no_args_is_help=True)
 
 ClassOption = Annotated[ReasonClass | None, typer.Option("--class", help="Only of this reason class.")]
 CodeOption = Annotated[str | None, typer.Option("--code", help="Only with this code, as `failed list` prints it.")]

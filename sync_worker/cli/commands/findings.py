@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from sync_worker.cli.console import print_lines, print_report
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
 
-app = typer.Typer(help="What the worker noticed and somebody must know.", no_args_is_help=True)
+app = Verbs(help="What the worker noticed and somebody must know.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -43,8 +44,8 @@ def list_(
 
 @app.command()
 def clear(
-    kind: Annotated[str, typer.Argument(help="Kind of the finding, as `findings list` prints it.")],
-    subject: Annotated[str, typer.Argument(help="What it is about, as `findings list` prints it.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Kind of the finding, as `findings list` prints it.")],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="What it is about, as `findings list` prints it.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is settled; kept in the audit log.")],
     unproven: Annotated[
         bool, typer.Option("--unproven", help="Vouch for it where the proof that its kind asks for is missing; audited too.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from sync_worker.cli.console import print_lines, print_report
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     AdminKeyFileOption,
@@ -17,7 +16,7 @@ from sync_worker.cli.options import (
 )
 from sync_worker.cli.running import within
 
-app = typer.Typer(help="The declared indexes.", no_args_is_help=True)
+app = Verbs(help="The declared indexes.", no_args_is_help=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, J
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
 
-IndexArguments = Annotated[list[str], typer.Argument(metavar="INDEX...", help="As the configuration names them.")]
+IndexArguments = Annotated[list[str], typer.Argument(metavar="INDEX", help="As the configuration names them.")]
 
 
 def pause(

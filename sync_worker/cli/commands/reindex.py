@@ -21,6 +21,7 @@ from sync_worker.cli.options import (
 )
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import SILENCE_S, within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.config import Config
@@ -190,7 +191,11 @@ def _plan(settings: Config, indexes: list[str], key_file: Path | None, json: boo
 def _planned(one: IndexPlan) -> list[str]:
     took = "not known: no large batch in its history" if one.seconds is None else f"about {one.seconds:.0f} s"
     disk = "not known" if one.disk_bytes is None else f"about {one.disk_bytes / 1_000_000:.1f} MB more"
-    lines = [f"index {one.index}: {one.rows} rows, {one.documents} documents in {one.uid}", f"  time  {took}", f"  disk  {disk}"]
+    lines = [
+        f"index {one.index}: {counted(one.rows, 'row')}, {counted(one.documents, 'document')} in {one.uid}",
+        f"  time  {took}",
+        f"  disk  {disk}",
+    ]
     lines += [f"  {number}. {step}" for number, step in enumerate(one.steps, 1)]
     lines += [f"  ! {obstacle}" for obstacle in one.obstacles]
     return [*lines, f"  do: sync-worker reindex {one.index}"]

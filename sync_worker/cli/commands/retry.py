@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def retry(
-    ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="As `failed list` prints them.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="As `failed list` prints them.")] = None,
     index: IndexOption = None,
     reason_class: ClassOption = None,
     code: CodeOption = None,
@@ -111,7 +111,7 @@ def _print(report: RetryReport) -> None:
 
 
 def discard(
-    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="As `failed list` prints them.")],
+    ids: Annotated[list[int], typer.Argument(metavar="ID", help="As `failed list` prints them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the row and in the audit log.")],
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sync_worker.cli.console import print_lines, print_report, print_table, say
+from sync_worker.cli.grammar import Verbs
 from sync_worker.cli.options import (
     DEFAULT_CONFIG,
     AdminKeyFileOption,
@@ -20,12 +21,13 @@ from sync_worker.cli.options import (
 )
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import SILENCE_S, within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.contract import IndexContract
     from sync_worker.operations.settings.diff import IndexSettings
 
-app = typer.Typer(help="Declared settings against the live ones.", no_args_is_help=True)
+app = Verbs(help="Declared settings against the live ones.", no_args_is_help=True)
 
 
 @app.command()
@@ -57,12 +59,17 @@ def _show_differences(one: IndexSettings) -> None:
     if not one.exists:
         print_lines([f"{one.index}: there is no index {one.uid}", f"  do: {one.remedy}"])
         return
-    print_lines([f"{one.index}: {len(one.differences)} setting(s) of {one.uid} differ, {one.documents} documents"])
+    print_lines([f"{one.index}: {_differing(one)}, {counted(one.documents, 'document')}"])
     rows = [[d.setting, d.effect.value, _short(d.declared), _short(d.live)] for d in one.differences]
     print_table(["setting", "effect", "declared", "live"], rows)
     if one.estimate_s >= 1:
         print_lines([f"  the server would work some {one.estimate_s:.0f} s on it, and writes wait meanwhile"])
     print_lines([f"  do: {one.remedy}"])
+
+
+def _differing(one: IndexSettings) -> str:
+    differ = "differs" if len(one.differences) == 1 else "differ"
+    return f"{counted(len(one.differences), 'setting')} of {one.uid} {differ}"
 
 
 def _short(value: Any) -> str:
@@ -140,7 +147,9 @@ def contract(
 
 
 def _show_contract(one: IndexContract) -> None:
-    print_lines([f"{one.index}: {'as declared' if not one.findings else 'drifted'}, {one.documents} documents in {one.uid}"])
+    print_lines(
+        [f"{one.index}: {'as declared' if not one.findings else 'drifted'}, {counted(one.documents, 'document')} in {one.uid}"]
+    )
     rows = [[part.part, "yes" if part.in_step else "NO", _short(part.declared), _short(part.live)] for part in one.parts]
     if rows:
         print_table(["part", "in step", "declared", "live"], rows)

@@ -17,6 +17,7 @@ from sync_worker.cli.options import (
 )
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import NET_S, within
+from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
     from sync_worker.operations.status.report import IndexStatus, StatusReport
@@ -145,7 +146,8 @@ def _compared(index: IndexStatus) -> str:
     one = index.comparison
     if one is None:
         return "never"
-    return f"{one.depth}, {one.age_s / 3600:.1f} h ago: {one.differences or 'no'} differences"
+    found = counted(one.differences, "difference") if one.differences else "no differences"
+    return f"{one.depth}, {one.age_s / 3600:.1f} h ago: {found}"
 
 
 def _number(value: int | None) -> str:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def wait(
-    indexes: Annotated[
-        list[str] | None, typer.Argument(metavar="[INDEX]...", help="Names of indexes; none: all of them.")
-    ] = None,
+    indexes: Annotated[list[str] | None, typer.Argument(metavar="INDEX", help="Names of indexes; none: all of them.")] = None,
     lsn: Annotated[
         str | None,
         typer.Option("--lsn", help="Wait only for what was committed up to here: pg_current_wal_insert_lsn() after the commit."),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 
 from sync_worker.operations.check.parts import LogFacts, TopicFacts
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
+from sync_worker.operations.wording import counted
 
 AREA = "kafka"
 
@@ -17,7 +18,7 @@ async def check_topics(log: LogFacts, topics: Collection[str], *, dead_letter_to
     for name in sorted(topics):
         if name in found:
             checks += ok_unless(
-                AREA, name, data_topic_problems(name, found[name]), message=f"{found[name].partitions} partition(s)"
+                AREA, name, data_topic_problems(name, found[name]), message=counted(found[name].partitions, "partition")
             )
         else:
             checks.append(

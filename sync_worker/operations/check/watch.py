@@ -9,6 +9,7 @@ from sync_worker.change.model import TopicPartition
 from sync_worker.failure.findings import RULES, FindingKind
 from sync_worker.operations.check.report import Check, Verdict, ok_unless
 from sync_worker.operations.watch import Comparison
+from sync_worker.operations.wording import counted
 from sync_worker.ports import Bookmark, Log
 from sync_worker.progress.start import objection, replaced_in_place
 from sync_worker.watch.look import Noticed
@@ -69,4 +70,4 @@ async def check_positions(log: Log, state: Bookmarks, topics: Collection[str]) -
             problem = replaced_in_place(tail, there[0] if there else None, subject=subject)
         if problem is not None:
             problems.append(Check(AREA, subject, Verdict.ERROR, f"{problem.kind}: {problem.message}", problem.remedy))
-    return ok_unless(AREA, "positions", problems, message=f"{len(places)} partition(s) can be read on")
+    return ok_unless(AREA, "positions", problems, message=f"{counted(len(places), 'partition')} can be read on")

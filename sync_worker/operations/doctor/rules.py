@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sync_worker.operations.doctor.parts import KafkaExam, SinkExam, SourceExam, StateExam
 from sync_worker.operations.doctor.report import Diagnosis, Severity
+from sync_worker.operations.wording import counted
 
 SKEW_S = 2.0
 """HTTP's dates have whole seconds, and a request takes its time."""
@@ -56,7 +57,7 @@ def source(exam: SourceExam, slot: str) -> Iterator[Diagnosis]:
         severity = Severity.WARNING if large else Severity.OK
         yield Diagnosis("slot-wal", "source", subject, severity, evidence, "sync-worker connector status" if large else "")
     if exam.standbys and exam.slot_failover is False:
-        evidence = f"{exam.standbys} standby(s) follow, and the slot is not kept on them: a failover loses changes"
+        evidence = f"{counted(exam.standbys, 'standby')} without the slot: a failover loses changes"
         remedy = (
             'slot.failover = "true" under [connector.overrides], then sync-worker connector delete --drop-slot, '
             "sync-worker connector apply, and a backfill with --prune of every index"
@@ -102,7 +103,9 @@ def kafka(exam: KafkaExam, live_workers: int | None) -> Iterator[Diagnosis]:
             remedy = "replication_factor = 3 in [connector] for new topics; kafka-reassign-partitions.sh for those that are there"
             yield Diagnosis("replicas", "kafka", name, Severity.WARNING, evidence, remedy)
     if live_workers is not None and exam.members != live_workers:
-        evidence = f"the consumer group has {exam.members} member(s), and {live_workers} worker(s) told of themselves lately"
+        evidence = (
+            f"the consumer group has {counted(exam.members, 'member')}, and {counted(live_workers, 'worker')} told of being alive"
+        )
         remedy = (
             "a worker that left the group, or reads with another state database: restart it, and compare "
             "[kafka] group and [state] url"
@@ -171,7 +174,7 @@ def state(exam: StateExam) -> Iterator[Diagnosis]:
     else:
         yield Diagnosis("migrations", "state", "database", Severity.OK, f"its schema is at {exam.newest}, the newest")
     if exam.live_workers:
-        yield Diagnosis("workers", "state", "workers", Severity.OK, f"{exam.live_workers} worker(s) told of themselves lately")
+        yield Diagnosis("workers", "state", "workers", Severity.OK, f"{counted(exam.live_workers, 'worker')} told of being alive")
     else:
         seen = f"; silent: {', '.join(exam.silent_workers)}" if exam.silent_workers else ""
         evidence = f"no worker told of itself within thirty seconds{seen}"

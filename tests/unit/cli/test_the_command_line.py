@@ -75,7 +75,7 @@ def test_check_names_every_line_with_its_remedy(answers: Answers) -> None:
     text = run("check").stdout
     assert "index 'cities' does not exist" in text
     assert "do: sync-worker indexes create" in text
-    assert "3 checks, 1 errors, 1 warnings" in text
+    assert "3 checks, 1 error, 1 warning" in text
     parsed = json.loads(run("check", "--json").stdout)
     assert parsed["ok"] is False
     assert parsed["checks"][2]["remedy"] == "sync-worker indexes create"
@@ -169,6 +169,37 @@ def test_every_command_explains_itself_and_its_variables() -> None:
         result = run(*command, "--help", env={"COLUMNS": "200"})
         assert result.exit_code == 0
         assert "SYNC_WORKER_CONFIG" in result.stdout
+
+
+def test_help_groups_commands_by_what_somebody_wants() -> None:
+    """No command is left outside the groups: two dozen in one list are hard to read."""
+    told = run("--help", env={"COLUMNS": "120"}).stdout
+    places = [told.index(f" {panel} ──") for panel in ("Run", "Look", "Repair", "Rebuild", "Set up")]
+    assert places == sorted(places)
+    assert " Commands ──" not in told
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (["wait"], "wait [OPTIONS] [INDEX]..."),
+        (["drift"], "drift [OPTIONS] [INDEX]..."),
+        (["pause"], "pause [OPTIONS] INDEX..."),
+        (["retry"], "retry [OPTIONS] [ID]..."),
+        (["discard"], "discard [OPTIONS] ID..."),
+        (["failed", "show"], "failed show [OPTIONS] ID"),
+        (["findings", "clear"], "findings clear [OPTIONS] KIND SUBJECT"),
+        (["backfill", "start"], "backfill start [OPTIONS] INDEX"),
+        (["backfill", "status"], "backfill status [OPTIONS] [INDEX]"),
+        (["backfill"], "backfill [OPTIONS] INDEX, or: COMMAND [ARGS]..."),
+    ],
+)
+def test_usage_lines_say_what_has_to_be_given(command: list[str], usage: str) -> None:
+    """Brackets around what may be left out, nothing around the rest, each once."""
+    told = run(*command, "--help", env={"COLUMNS": "160"}).stdout
+    (line,) = [line.strip() for line in told.splitlines() if line.strip().startswith("Usage:")]
+    assert line.endswith(usage)
+    assert not set(line) & set("{}")
 
 
 def test_help_comes_without_the_worker() -> None:
