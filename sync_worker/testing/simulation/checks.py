@@ -347,20 +347,22 @@ class Checks:
             self.sometimes["a row that was read on request is refused"] += 1
             if record.key != failure.request.encode():
                 self.fail(f"the dead letter of the row {failure.request} has the key {record.key!r}")
-            if not self._was_bad(failure, since=-1):
+            if not self._was_bad(failure, -1):
                 self._innocent(failure)
             return
         told = self._log.get(failure.partition, {}).get(failure.offset)
         ours = told is not None and str(told.key) == failure.document_id  # not of a log that bore the name before
-        if told is not None and told.kind in (GOOD, GONE, "clear") and (ours or not self.relaxed):
-            # One that does not say all is made of the row as it was when it was read, then or later.
-            if told.whole or not self._was_bad(failure, since=told.version):
-                self._innocent(failure)
+        # A change that does not say all is made of the row as it was when it was read, then or later.
+        good = (
+            told is not None and told.kind in (GOOD, GONE, "clear") and (told.whole or not self._was_bad(failure, told.version))
+        )
+        if good and (ours or not self.relaxed):
+            self._innocent(failure)
         gone = failure.code == "record_removed" and "retention" in self.causes
         if record.offset != failure.offset or (record.value is None and not gone and not self.relaxed):
             self.fail(f"the dead letter of {failure.offset} holds record {record.offset} without its value")
 
-    def _was_bad(self, failure: Failure, *, since: int) -> bool:
+    def _was_bad(self, failure: Failure, since: int) -> bool:
         """Whether the row was one that an index or the server refuses, in this version of the source or a later one."""
         table = next(target.table for target in self._targets if target.name == failure.index)
         rows = [event.row for event in self._source.wal if event.table == table and event.row is not None]
