@@ -18,6 +18,7 @@ from sync_worker.adapters.meilisearch.client import MeilisearchSink
 from sync_worker.adapters.workers import positions
 from sync_worker.batch.coalesce import Batch
 from sync_worker.change import fill
+from sync_worker.change.model import Operation
 from sync_worker.failure.flood import FloodGuard
 from sync_worker.failure.model import OpenFailure
 from sync_worker.failure.policy import POLICIES
@@ -337,6 +338,12 @@ def a_lost_commit_is_replayed_in_one_flush() -> None:
 @guard("protocol 8", f"{_PIPELINE}/test_events_of_every_kind.py::test_an_unavailable_column_is_fetched_from_the_source")
 def partial_rows_are_completed() -> None:
     put(fill, "incomplete", lambda *_: False)
+
+
+@guard("invariant 3", f"{_PIPELINE}/test_a_row_of_a_scan_may_be_old.py::test_a_row_that_was_deleted_before_does_not_come_back")
+def rows_of_a_scan_are_read_again() -> None:
+    real = fill.incomplete
+    put(fill, "incomplete", lambda change, columns: change.operation is not Operation.READ and real(change, columns))
 
 
 @guard("protocol 9", f"{_PIPELINE}/test_truncate.py::test_it_clears_in_order")
