@@ -467,6 +467,7 @@ class Pipeline:
 
     async def _prepare(self, partition: Partition) -> None:
         lanes: list[Lane] = []
+        replaced = False
 
         async def prepare() -> Prepared:
             partition.preparing = False
@@ -484,15 +485,17 @@ class Pipeline:
         while True:
             try:
                 prepared = await self._patience.persist(partition.subject, prepare, wanted=lambda: not partition.dropped)
-                if prepared.rewind and not partition.dropped:
+                if (prepared.rewind or replaced) and not partition.dropped:
                     # Retention may have passed what was delivered: then this is done again from where the group stands.
                     with suppress(ValueError):
                         self._membership.acknowledge(partition.place, partition.generation, prepared.next_offset)
+                    # What was delivered meanwhile may be of the log that is gone, and the consumer reads on from there.
                     raise StartAgain(f"{partition.subject}: another log, read from its start: starting again")
                 self._open(partition, prepared, lanes)
                 await self._undo_late_writes(partition, prepared, lanes)
                 break
             except OperatorNeeded as problem:
+                replaced = replaced or problem.kind == FindingKind.LOG_REPLACED
                 try:
                     await self._patience.wait_for_operator(
                         problem.subject or partition.subject, problem, wanted=lambda: not partition.dropped

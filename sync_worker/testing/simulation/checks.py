@@ -252,7 +252,11 @@ class Checks:
         known = [
             offset for offset in self._of_key.get((target.table, key), []) if log[offset].kind != BAD or not log[offset].whole
         ]
-        return max((offset for offset in known if log[offset].version <= _version(row)), default=-1)
+        newest = max((offset for offset in known if log[offset].version <= _version(row)), default=-1)
+        if newest >= 0 and log[newest].version == _version(row):
+            return newest
+        # Its change is not told yet, and so comes behind every TRUNCATE that is.
+        return max([newest, *self._clears.get(target.table, [])])
 
     def _shows(self, document: tuple[str, int], shown: _Shown) -> None:
         offset, written = shown.offset, shown.written

@@ -185,6 +185,38 @@ async def test_an_accepted_log_is_read_from_its_start(world: World, topic_id: st
     await world.until(fourth.pipeline.health.ready, "the next one goes on without a word")
 
 
+async def test_nothing_of_a_log_that_is_gone_is_taken_for_the_new_ones(world: World) -> None:
+    """Records were delivered, and while their partition was prepared the topic was made anew: its operator's yes is to the new
+    one, whose records have their offsets."""
+    first = await world.start()
+    await world.until(first.pipeline.health.ready, "the bookmark of the old log is stored")
+    await first.die()
+    world.workers.remove(first)
+    world.change("c", 1, name="of the log that is gone", n=1)
+    second = await world.worker("w2")
+    second.group.assign([PLACE], 2)
+    chunk = second.group.fetch(PLACE)
+    assert chunk is not None
+    world.log.partitions[PLACE].clear()
+    world.log.ids[PLACE.topic] = "id-2"
+    world.change("c", 11, name="new", n=1)
+    await second.pipeline.assigned(frozenset([PLACE]), 2)
+    taking = asyncio.create_task(second.pipeline.take(chunk))
+    await held(world, second, "log-replaced")
+
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
+    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
+    taking.cancel()
+    await second.die()
+    world.workers.remove(second)
+    third = await world.worker("w3")
+    await third.assign(3)
+    await third.deliver()
+    await world.acknowledged(1)
+
+    assert set(world.documents()) == {"11"}
+
+
 async def test_a_commit_beyond_an_accepted_log_is_taken_back_before_anything_is_written(world: World) -> None:
     """Else a worker that dies between its bookmark and its commit leaves the old one, which the log has reached by then: the next
     owner would take it for a lost state database."""

@@ -187,6 +187,40 @@ async def test_a_late_write_during_an_isolation_is_undone(world: World) -> None:
     assert [row[0] for row in await world.failures("open")] == ["9"]
 
 
+@pytest.mark.parametrize("operation", ["u", "d"])
+async def test_a_document_is_not_blamed_for_what_a_late_write_makes_of_it(world: World, operation: str) -> None:
+    """The server names its id, and an older version of it that merged with ours is what the server can't take."""
+    worker = await world.start()
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    def sick(tasks: Sequence[Any]) -> ApiError | None:
+        rows = [row.fields for task in tasks if isinstance(task.content, Addition) for row in task.content.documents]
+        if not any(row["name"] == "sick" for row in rows):
+            return None
+        world.double.pause()
+        words = 'Could not find latitude nor longitude in the document with the id: `"1"`.'
+        return ApiError("invalid_document_geo_field", words)
+
+    world.double.core.batch_fault = sick
+    world.double.pause()
+    end = world.change(operation, 1, name="new", n=3) + 1
+    await worker.deliver()
+    for number in range(2):  # the flush, and what isolation sends
+        await world.until(lambda n=number: len(world.tasks()) == 2 + 2 * n, "ours is accepted")  # type: ignore[misc]
+        metadata = WriteMetadata("write", "group", "zombie", 0, f"late {number}", {PLACE: (0, 0)}, "id-1").encode()
+        await worker.sinks[0].write("things", orjson.dumps({"id": 1, "name": "sick", "n": 2}), metadata=metadata)
+        late = world.tasks()[-1]
+        world.double.resume()
+        await world.until(lambda task=late: task.status == "failed", "both fail")  # type: ignore[misc]
+    world.double.resume()
+    await world.acknowledged(end)
+
+    assert await world.failures() == []
+    assert [row["n"] for row in world.documents().values()] == ([3] if operation == "u" else [])
+
+
 async def test_what_was_applied_beside_an_isolation_is_an_anchor_too(world: World) -> None:
     """A dump from before it is noticed, though isolation itself wrote nothing (protocol 13)."""
     worker = await world.start()
