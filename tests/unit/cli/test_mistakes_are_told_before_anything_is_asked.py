@@ -42,6 +42,11 @@ UNDECLARED = [
     ["retry", "--index", "nope"],
     ["failed", "list", "--index", "nope"],
     ["failed", "counts", "--index", "nope"],
+    ["status", "--index", "nope"],
+    ["wait", "--index=nope"],
+    ["pause", "--index", "nope"],
+    ["backfill", "--index", "nope", "--plan"],
+    ["reconcile", "things", "--index", "nope"],
 ]
 
 
