@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 _NAMED_ROUNDS = 3
 _SOLITUDE_ATTEMPTS = 8
+_AGAIN = 3
+"""How often a document is tried again, and something else between, before it is blamed: a server that is ill now and then, for a
+batch or two at a time, must not happen to be so each time it is the document's turn, and never in between."""
 _UNPROVEN = 2
 """Documents in a row that may be blamed on no better proof than that the server still deletes."""
 
@@ -103,6 +106,7 @@ class Isolation:
         self._let_through = False
         self._counted: set[str] = set()
         self._fails_on_scratch: set[str] = set()
+        self._known_good = b""
         self.needs_company = False
 
     def _count(self, failed: int, passed: int, cause: Cause) -> None:
@@ -175,8 +179,8 @@ class Isolation:
         await self._try(suspects)
 
     async def _try(self, suspects: Sequence[str]) -> None:
-        """Each alone. Where the server could be the reason, a document is convicted only if it fails, others pass, and it fails
-        again: a spell of sickness, which begins once and ends once, can't be on both sides of others that pass."""
+        """Each alone. Where the server could be the reason, a document is convicted only if it fails again and again, with others
+        that pass on both sides of each time."""
         doubtful = [document_id for document_id in suspects if await self._alone(document_id, others_passed=False)]
         if not doubtful or self._cause is not None:
             return
@@ -245,29 +249,41 @@ class Isolation:
         return task.batch_uid is None or await self._index.sink.tasks_in_batch(task.batch_uid) == 1
 
     async def _accused(self, documents: Sequence[str]) -> Sequence[str]:
-        """Those that may be to blame: something else passed just now, and it is not the live index that takes nothing.
+        """Those that are refused again and again while something else passes each time between, and not because the live index
+        takes nothing.
 
         That a deletion of nothing passes shows little about documents. Where there can be no scratch index it has to do for a
         document or two; if all fail that come, only another document can show that the index takes any.
         """
         async with self._scratch_index() as place:
-            if place is not None:
-                return [document_id for document_id in documents if await self._fails_there_too(place, document_id)]
-        if not self._healthy and self._failed_in_a_row() > _UNPROVEN:
-            return []
-        entry = next((self.pool[document_id] for document_id in documents if document_id in self.pool), None)
-        return documents if entry is not None and await self._nothing_is_deleted(entry) else []
+            if place is None and not self._healthy and self._failed_in_a_row() > _UNPROVEN:
+                return []
+            accused = list(documents)
+            for _ in range(_AGAIN):
+                if not await self._another_passes(place, accused):
+                    return []
+                accused = [document_id for document_id in accused if await self._fails_again(place, document_id)]
+            return accused if await self._another_passes(place, accused) else []
 
-    async def _fails_there_too(self, place: tuple[AdminSink, str], document_id: str) -> bool:
+    async def _another_passes(self, place: tuple[AdminSink, str] | None, accused: Sequence[str]) -> bool:
+        entries = [self.pool[document_id] for document_id in accused if document_id in self.pool]
+        if not entries or (place is not None and not await self._probe(*place)):
+            return False
+        deletion = next((entry for entry in entries if entry.line is None), None if place is not None else entries[0])
+        return deletion is None or await self._nothing_is_deleted(deletion)
+
+    async def _fails_again(self, place: tuple[AdminSink, str] | None, document_id: str) -> bool:
+        """On the scratch index. On the live one where there is none, or where it takes others and only this one not."""
         entry = self.pool.get(document_id)
         if entry is None:  # its partition was lost meanwhile
             return False
-        if self._healthy or document_id in self._fails_on_scratch:
-            return True
-        if entry.line is None:
-            return await self._nothing_is_deleted(entry)
-        cause = await self._try_on(*place, [(document_id, entry.line)])
-        return cause is not None and policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
+        if place is not None and entry.line is not None:
+            cause = await self._try_on(*place, [(document_id, entry.line)])
+            if cause is not None:
+                return policy_for(cause.code).verdict not in (Verdict.HOLD, Verdict.DENIED)
+            if not self._healthy and document_id not in self._fails_on_scratch:
+                return False
+        return await self._alone(document_id, others_passed=False)
 
     async def _nothing_is_deleted(self, entry: Entry) -> bool:
         nothing = Entry(None, entry.partition, entry.offset, entry.source_ms, entry.operation)
@@ -305,7 +321,10 @@ class Isolation:
             yield None
             return
         try:
-            if not await self._probe(scratch, uid, settings):
+            embedders = settings.get("embedders")
+            vectors = dict.fromkeys(embedders) if isinstance(embedders, Mapping) else {}
+            self._known_good = orjson.dumps({self._index.id_field: "probe"} | ({"_vectors": vectors} if vectors else {}))
+            if not await self._probe(scratch, uid):
                 raise SinkUnavailable(
                     f"{self._index.name}: not even a document known to be good can be written",
                     remedy="Look at the Meilisearch server's log; the worker tries again by itself.",
@@ -344,11 +363,8 @@ class Isolation:
                 self._count(len(bisection.suspects) - suspect_count, len(bisection.acquitted) - acquitted_count, failed)
             return bisection.suspects
 
-    async def _probe(self, scratch: AdminSink, uid: str, settings: Mapping[str, object]) -> bool:
-        embedders = settings.get("embedders")
-        vectors = dict.fromkeys(embedders) if isinstance(embedders, Mapping) else {}
-        probe = {self._index.id_field: "probe"} | ({"_vectors": vectors} if vectors else {})
-        return await self._try_on(scratch, uid, [("probe", orjson.dumps(probe))]) is None
+    async def _probe(self, scratch: AdminSink, uid: str) -> bool:
+        return await self._try_on(scratch, uid, [("probe", self._known_good)]) is None
 
     async def _try_on(self, scratch: AdminSink, uid: str, lines: Sequence[tuple[str, bytes]]) -> Cause | None:
         for group in split_lines(lines, self._index.max_payload):

@@ -315,6 +315,32 @@ async def test_a_spell_of_sickness_convicts_nobody(world: World, with_scratch: b
     assert len(world.documents()) == 2
 
 
+@pytest.mark.parametrize("with_scratch", [False, True])
+async def test_a_server_that_is_ill_now_and_then_convicts_nobody(world: World, with_scratch: bool) -> None:
+    """It happens to be ill each time the document comes, and well whenever another does, five times over: a document is blamed
+    for what the server was seen to refuse again and again, and not for two unlucky moments."""
+    world.with_scratch = with_scratch
+    worker = await world.start()
+    refused = 0
+
+    def fault(tasks: Sequence[Any]) -> ApiError | None:
+        nonlocal refused
+        documents = tasks[0].content.documents if isinstance(tasks[0].content, Addition) else ()
+        if not any(incoming.fields.get("id") == 1 for incoming in documents) or refused == 5:
+            return None
+        refused += 1
+        return ApiError("internal", "internal: something is wrong.")
+
+    world.double.core.batch_fault = fault
+    end = world.change("c", 1, name="x", n=1) + 1
+    await worker.deliver()
+    await world.acknowledged(end)
+
+    assert refused == 5
+    assert await world.failures() == []
+    assert list(world.documents()) == ["1"]
+
+
 async def test_without_a_scratch_index_a_server_that_takes_no_document_convicts_two_at_most(world: World) -> None:
     """Documents come one at a time, each fails with `internal`, deletes pass: from the third on another document has to show
     that the index takes any, so that a sick server does not dead-letter a quiet stream row by row."""
