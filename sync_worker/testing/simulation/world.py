@@ -249,6 +249,8 @@ class World:
             if broker.offsets.get(place, 0) < broker.ends[place] and broker.starts[place] < broker.ends[place]:
                 holds = [(w.process.name, hold) for w in self.living for hold in w.pipeline.health.holds()]
                 return f"{place} is committed up to {broker.offsets.get(place)} of {broker.ends[place]}, holds: {holds}"
+            if not any(worker.group.owns(place, self.group.generation) for worker in self.living):
+                return f"nobody owns {place}"
         for worker in self.living:
             if worker.process.stalled_until > engine.now():
                 return f"{worker.process.name} sleeps"

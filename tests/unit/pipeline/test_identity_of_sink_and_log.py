@@ -124,6 +124,32 @@ async def test_a_commit_below_the_logs_start_holds(world: World) -> None:
     await held(world, second, "log-replaced")
 
 
+async def test_what_retention_took_and_an_operator_accepted_is_not_committed(world: World) -> None:
+    """The worker starts again, and a commit without a bookmark would look like a lost state database then."""
+    first = await world.start()
+    world.change("c", 1, name="x", n=1)
+    await first.deliver()
+    await world.acknowledged(1)
+    await first.die()
+    for key in range(2, 6):
+        end = world.change("c", key, name="x", n=key) + 1
+    world.log.starts[PLACE] = 3
+    second = await world.worker("w2")
+    await second.assign(2)
+    await held(world, second, "log-replaced")
+
+    await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
+    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
+    await second.die()
+    world.workers.remove(second)
+    third = await world.worker("w3")
+    await third.assign(3)
+    await third.deliver()
+    await world.acknowledged(end)
+
+    assert await world.state.findings() == []
+
+
 async def test_a_first_start_begins_at_the_logs_start(world: World) -> None:
     """No commit and no bookmark: earliest, and the audit log says so once."""
     worker = await world.start()
