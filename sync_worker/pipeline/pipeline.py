@@ -19,7 +19,6 @@ from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, 
 from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.failure.model import Failure
-from sync_worker.pipeline.as_new_as_the_log import RowsAsNewAsTheLog
 from sync_worker.pipeline.control import Control
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.holds import Holds, Patience, explain
@@ -93,8 +92,7 @@ class Pipeline:
         self._quarantine = Quarantine(
             dead_letters, state, log_port, telemetry=telemetry, flood=flood, indexes=[index.name for index in indexes]
         )
-        rows = RowsAsNewAsTheLog(source)
-        self._translator = Translator(rows, clock)
+        self._translator = Translator(source, clock)
         self._witness = Witness(state, log_port, clock)
         self._preparation = Preparation(log_port, state, self._patience, worker=worker, clock=clock)
         self._partitions: dict[TopicPartition, Partition] = {}
@@ -132,7 +130,7 @@ class Pipeline:
                 state=state,
                 log_port=log_port,
                 dead_letters=dead_letters,
-                source=rows,
+                source=source,
                 membership=membership,
                 translator=self._translator,
                 quarantine=self._quarantine,
@@ -143,7 +141,7 @@ class Pipeline:
                 self._lanes,
                 self._partitions,
                 state=state,
-                source=rows,
+                source=source,
                 membership=membership,
                 quarantine=self._quarantine,
                 clock=clock,
@@ -155,7 +153,7 @@ class Pipeline:
             clock=clock,
         )
         self._moved_rows = MovedRows(
-            self._lanes, self._partitions, state=state, source=rows, quarantine=self._quarantine, clock=clock
+            self._lanes, self._partitions, state=state, source=source, quarantine=self._quarantine, clock=clock
         )
         self._rebuilding = Rebuilding(
             Site(
