@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from sync_worker.cli.console import MARKS, print_json, print_lines
+from sync_worker.cli.console import MARKS, print_lines, print_report
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import NET_S, within
@@ -16,7 +16,7 @@ from sync_worker.errors import ConfigurationError
 from sync_worker.operations.wording import counted
 
 if TYPE_CHECKING:
-    from sync_worker.operations.check import Check, CheckReport
+    from sync_worker.operations.check import CheckReport
 
 
 def check(
@@ -30,19 +30,19 @@ def check(
         report = within(timeout + NET_S, verbs.check(build.read_config(config), timeout_s=timeout))
     except ConfigurationError as error:
         if json:
-            print_json({"ok": False, "checks": _unread(config, error)})
+            print_report(_unread(config, error))
         raise
     if json:
-        print_json({"ok": report.ok, "checks": report.checks})
+        print_report(report)
     else:
         print_lines(_lines(report))
     raise typer.Exit(ExitStatus.OK if report.ok else ExitStatus.FAILED if report.unanswered_only else ExitStatus.FOUND)
 
 
-def _unread(config: Path, error: ConfigurationError) -> list[Check]:
-    from sync_worker.operations.check import Check, Verdict
+def _unread(config: Path, error: ConfigurationError) -> CheckReport:
+    from sync_worker.operations.check import Check, CheckReport, Verdict
 
-    return [Check("configuration", str(config), Verdict.ERROR, problem, error.remedy) for problem in error.problems]
+    return CheckReport.of(Check("configuration", str(config), Verdict.ERROR, problem, error.remedy) for problem in error.problems)
 
 
 def _lines(report: CheckReport) -> list[Text]:

@@ -65,7 +65,7 @@ async def check(parts: Parts, indexes: Sequence[IndexDeclaration], *, timeout_s:
         ("watch", "positions", parts.watch.positions()),
     ]
     answers = await asyncio.gather(*(_answered(*area, timeout_s) for area in areas))
-    return CheckReport(tuple(one for answer in answers for one in answer))
+    return CheckReport.of(one for answer in answers for one in answer)
 
 
 async def _answered(area: str, subject: str, asking: Coroutine[None, None, list[Check]], timeout_s: float) -> list[Check]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sync_worker.errors import ConfigurationError, SinkDenied, SyncWorkerError
+from sync_worker.operations.report import report
 
 
 class Verdict(StrEnum):
@@ -36,16 +37,18 @@ class Check:
     answered: bool = True
 
 
+@report("check")
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Every check, in the order of the way a change takes."""
+    """Every check, in the order of the way a change takes. `ok`: no error among them; warnings are allowed."""
 
+    ok: bool
     checks: tuple[Check, ...]
 
-    @property
-    def ok(self) -> bool:
-        """Warnings are allowed."""
-        return not self._errors
+    @classmethod
+    def of(cls, checks: Iterable[Check]) -> CheckReport:
+        found = tuple(checks)
+        return cls(all(check.verdict is not Verdict.ERROR for check in found), found)
 
     @property
     def unanswered_only(self) -> bool:

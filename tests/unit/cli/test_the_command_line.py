@@ -64,14 +64,14 @@ def run(*arguments: str, **options: Any) -> Any:
 )
 def test_check_tells_by_its_status(answers: Answers, checks: tuple[Check, ...], status: int) -> None:
     """Fine, or fine with warnings, 0; a mistake 3; nobody answered 1."""
-    answers.to("check", CheckReport(checks))
+    answers.to("check", CheckReport.of(checks))
     assert run("check").exit_code == status
     assert run("check", "--json").exit_code == status
 
 
 def test_check_names_every_line_with_its_remedy(answers: Answers) -> None:
     """For people as lines, for machines as JSON with the same content."""
-    answers.to("check", CheckReport((OK, WARNING, WRONG)))
+    answers.to("check", CheckReport.of((OK, WARNING, WRONG)))
     text = run("check").stdout
     assert "index 'cities' does not exist" in text
     assert "do: sync-worker indexes create" in text
@@ -283,7 +283,7 @@ def test_check_gives_machines_a_document_also_when_nothing_answers_in_time(tmp_p
 
 def test_check_under_no_color_has_no_escape_at_all(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither colour nor bold, whatever the terminal can do."""
-    answers.to("check", CheckReport((OK, WARNING, WRONG)))
+    answers.to("check", CheckReport.of((OK, WARNING, WRONG)))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
