@@ -12,6 +12,7 @@ from sync_worker.backfill.notices import ScanSeen, scan_seen
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import EnvironmentFault, SyncWorkerError
 from sync_worker.failure.findings import FindingKind, found
+from sync_worker.failure.model import Finding
 from sync_worker.operations.backfill.parts import BackfillParts, fed_by
 from sync_worker.operations.backfill.rows import length, marks_of, place_now
 
@@ -83,10 +84,7 @@ async def ask(parts: BackfillParts, backfill: Backfill) -> Backfill:
 
 async def _release(parts: BackfillParts, backfill: Backfill, topic: str) -> None:
     """Let writing go on where it holds for want of this fill: the doubt stays, as findings that only a complete fill clears."""
-    for finding in await parts.state.findings():
-        mine = finding.subject == backfill.index or finding.subject.rpartition(":")[0] == topic
-        if finding.kind not in _RELEASED or not mine:
-            continue
+    for finding in await _holding(parts, backfill, topic):
         evidence = f"{finding.kind} ({finding.subject}): {finding.evidence}"
         doubted = fed_by(backfill.table, parts.watched) if finding.subject != backfill.index else (backfill.index,)
         for index in doubted:
@@ -96,6 +94,27 @@ async def _release(parts: BackfillParts, backfill: Backfill, topic: str) -> None
         )
         await parts.state.clear_finding(finding.kind, finding.subject, by=f"{backfill.run}: it is filled now")
         log.info("finding cleared for a backfill", kind=finding.kind, subject=finding.subject, backfill=backfill.id)
+
+
+async def _holding(parts: BackfillParts, backfill: Backfill, topic: str) -> list[Finding]:
+    """What stops writing until the index is filled."""
+    return [
+        finding
+        for finding in await parts.state.findings()
+        if finding.kind in _RELEASED and (finding.subject == backfill.index or finding.subject.rpartition(":")[0] == topic)
+    ]
+
+
+async def begins_again(parts: BackfillParts, backfill: Backfill) -> Backfill | None:
+    """Where writing was stopped after it had begun: rows that it had sent may be gone with what was lost. None where it was not.
+
+    A missing index that is created for a backfill is such a case: the worker had told that it was gone, and tells now that it is
+    another one.
+    """
+    if not backfill.complete or not (holding := await _holding(parts, backfill, parts.watched[backfill.index].topic)):
+        return None
+    told = "; ".join(f"{finding.kind}: {finding.evidence}" for finding in holding)
+    return replace(backfill, stage=Stage.REQUESTED, ends={}, scanned=None, condition=f"{told}; it begins again")
 
 
 async def _notices_end(parts: BackfillParts) -> int:
@@ -135,15 +154,15 @@ class Scanning:
         await self._listen(backfill, known, now)
         after = await self._counted(backfill, known, now)
         if known.seen.failure:
-            self._forget(backfill)
+            self.forget(backfill)
             raise ScanFailed(f"Debezium could not read {backfill.table}: {known.seen.failure}")
         if backfill.wish is Wish.STOP:
             return await self._stopped(after, known)
         if known.seen.completed:
-            self._forget(backfill)
+            self.forget(backfill)
             return replace(after, stage=Stage.APPLYING, scanned=known.seen.rows or 0, condition="", paused=False)
         if known.seen.aborted:
-            self._forget(backfill)
+            self.forget(backfill)
             return replace(
                 await ask(self._parts, after), condition="somebody stopped the scan at the connector; it was asked again"
             )
@@ -151,7 +170,7 @@ class Scanning:
             after = await self._paused(after, known)
         return await self._cared_for(after, known, now)
 
-    def _forget(self, backfill: Backfill) -> None:
+    def forget(self, backfill: Backfill) -> None:
         self._watched.pop(backfill.id, None)
 
     async def _listen(self, backfill: Backfill, known: _Watched, now: float) -> None:
@@ -173,7 +192,7 @@ class Scanning:
         topic = self._parts.watched[backfill.index].topic
         place = await place_now(self._parts.log, topic)
         if place.topic_id != backfill.topic_id:
-            self._forget(backfill)
+            self.forget(backfill)
             return replace(backfill, stage=Stage.REQUESTED, condition="the topic was deleted and made anew; it begins again")
         sent = length(backfill.starts, place.ends)
         if sent != known.sent:
@@ -202,7 +221,7 @@ class Scanning:
         waited = self._parts.clock.monotonic() - known.moved_at
         if not (known.seen.aborted or known.seen.completed) and waited < ASK_AGAIN_S:
             return replace(backfill, condition="the connector is asked to stop")
-        self._forget(backfill)
+        self.forget(backfill)
         return replace(
             backfill, stage=Stage.STOPPED, condition="stopped by an operator", ended_at=self._parts.clock.now(), paused=False
         )

@@ -18,7 +18,7 @@ from sync_worker.errors import EnvironmentFault, SyncWorkerError
 from sync_worker.operations.backfill.applying import apply_step
 from sync_worker.operations.backfill.parts import BackfillParts
 from sync_worker.operations.backfill.pruning import prune_step
-from sync_worker.operations.backfill.scanning import Scanning, start_step
+from sync_worker.operations.backfill.scanning import Scanning, begins_again, start_step
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -85,6 +85,9 @@ class Steward:
     async def _step(self, backfill: Backfill) -> Backfill:
         if backfill.wish is Wish.STOP and backfill.stage is not Stage.SCANNING:
             return self._ended(backfill, Stage.STOPPED, "stopped by an operator")
+        if backfill.stage is not Stage.REQUESTED and (again := await begins_again(self._parts, backfill)) is not None:
+            self._scanning.forget(backfill)
+            return again
         match backfill.stage:
             case Stage.REQUESTED:
                 return await start_step(self._parts, backfill)

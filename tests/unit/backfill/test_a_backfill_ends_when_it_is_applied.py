@@ -337,6 +337,18 @@ async def test_what_holds_for_want_of_the_fill_is_let_go_and_doubted_until_it_is
     assert await world.state.findings() == []
 
 
+async def test_what_is_lost_while_it_runs_has_it_begin_again(world: World) -> None:
+    """A worker that holds again would be waited for in vain; what it was sent before may be gone. So it is for an index that was
+    missing: told to be gone at first, and to be another one once it is created."""
+    await world.ask(prune=True)
+    steward = world.steward()
+    first = await world.run(steward, lambda one: one.stage is Stage.APPLYING)
+    await world.state.add_finding(found(FindingKind.SINK_LOST_MEMORY, "things", "it is another one", now=2.0))
+    done = await world.run(steward)
+    assert (done.stage, len(done.signals)) == (Stage.DONE, len(first.signals) + 1)
+    assert await world.state.findings() == []
+
+
 async def test_one_without_prune_lets_nothing_go(world: World) -> None:
     """It would not show that the index is right."""
     await world.state.add_finding(found(FindingKind.SINK_LOST_MEMORY, "things", "it is empty", now=1.0))
