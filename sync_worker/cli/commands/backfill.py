@@ -279,7 +279,7 @@ def _wished(timeout: float, json: bool, work: Coroutine[None, None, BackfillWish
         print_report(report)
     else:
         one = report.backfill
-        word = {"run": "goes on", "pause": "paused", "stop": "stopped"}[report.wish]
+        word = {"resume": "goes on", "pause": "paused", "stop": "stopped"}[report.wish]
         ended = f"has ended: {one.stage}" if one.ended_at is not None and one.stage != "stopped" else word
         print_lines([f"backfill {one.id} of {one.table}: {ended if report.done else 'asked; not so yet'}"])
     raise typer.Exit(ExitStatus.OK if report.done else ExitStatus.FAILED)
