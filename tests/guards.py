@@ -25,7 +25,7 @@ from sync_worker.failure.policy import POLICIES
 from sync_worker.operations.barrier import Barrier
 from sync_worker.operations.reindex.reindex import Reindex
 from sync_worker.operations.watch import Watcher, filling
-from sync_worker.pipeline import keeper, prepare, scan, translate
+from sync_worker.pipeline import isolate, keeper, prepare, scan, translate
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
@@ -178,6 +178,11 @@ def internal_convicts_only_on_a_healthy_server() -> None:
 
     put(Isolation, "_accused", all_of_them)
     put(Isolation, "_probe", healthy)
+
+
+@guard("protocol 1", f"{_PIPELINE}/test_isolation_in_rough_weather.py::test_a_server_that_is_ill_now_and_then_convicts_nobody")
+def a_verdict_needs_more_than_two_refusals() -> None:
+    put(isolate, "_AGAIN", 0)
 
 
 @guard(

@@ -206,6 +206,16 @@ def others_must_pass_meanwhile(put: Put) -> None:
     put(Isolation, "_probe", passes)
 
 
+@sabotage("protocol 1", Focus(faults=("server is sick",), poison=0, scratch=False))
+def a_verdict_needs_more_than_two_refusals(put: Put) -> None:
+    put(isolate, "_AGAIN", 0)
+
+
+@sabotage("protocol 9", Focus(faults=(), poison=0.5, truncates=0.15, scratch=False, partitions=1, second_index=False))
+def what_a_clear_takes_is_not_isolated(put: Put) -> None:
+    put(Lane, "_leave_out_what_is_cleared", _nothing)
+
+
 # Recording
 
 
