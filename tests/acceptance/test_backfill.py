@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +20,12 @@ from sync_worker.testing.stack import Stack
 pytestmark = pytest.mark.unfinished
 
 ROWS = 3_000
-MANY = 100_000
+MORE = 8_000
+SLOW = """
+[connector.overrides]
+"incremental.snapshot.chunk.size" = "1"
+"""
+"""So that a scan lasts long enough to be seen in its middle: each chunk costs its queries."""
 
 TABLES = f"""
 CREATE TABLE things (id bigint PRIMARY KEY, name text, extra text);
@@ -39,7 +45,15 @@ PAIRS = (Pair("things", "SELECT id, name FROM things", lambda row: row),)
 
 @pytest.fixture
 def site(stack: Stack, tmp_path: Path) -> Iterator[Site]:
-    site = Site(stack, tmp_path, TABLES, INDEXES, PAIRS)
+    yield from made(Site(stack, tmp_path, TABLES, INDEXES, PAIRS))
+
+
+@pytest.fixture
+def slow(stack: Stack, tmp_path: Path) -> Iterator[Site]:
+    yield from made(Site(stack, tmp_path, TABLES.replace(str(ROWS), str(MORE)), INDEXES + SLOW, PAIRS))
+
+
+def made(site: Site) -> Iterator[Site]:
     try:
         yield site.set_up()
     finally:
@@ -70,17 +84,30 @@ def in_the_middle(site: Site, worker: Worker) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def stopped_in_the_middle(site: Site, worker: Worker) -> Iterator[None]:
+    """Debezium reads no row meanwhile: a command line may take longer to start than a whole scan lasts."""
+    in_the_middle(site, worker)
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
 def until_done(site: Site, within_s: float = 150) -> dict[str, Any]:
     eventually(lambda: now(site)["ended_at"], within_s, lambda: f"not done: {now(site)}\n{site.what_workers_say()}")
     return now(site)
 
 
-def kept_alive(site: Site, arguments: list[str]) -> dict[str, Any]:
-    """The verb beside a worker that is started again whenever it ends, as an orchestrator does."""
-    verb = subprocess.Popen(
-        [*PROGRAM, "backfill", *arguments, "--json", "--timeout", "150", "--config", str(site.config)],
+def begun(site: Site, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROGRAM, "backfill", *arguments, "--config", str(site.config)],
         env=site.environment, cwd=site.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def kept_alive(site: Site, arguments: list[str]) -> dict[str, Any]:
+    """The verb beside a worker that is started again whenever it ends, as an orchestrator does."""
+    verb = begun(site, *arguments, "--json", "--timeout", "150")
 
     def ended() -> bool:
         if site.workers[-1].process.poll() is not None:
@@ -147,32 +174,32 @@ def test_a_partial_index_with_ghosts_is_made_what_its_table_is(site: Site) -> No
 
 
 def test_an_index_that_was_emptied_or_is_gone_is_filled(site: Site) -> None:
-    """The worker holds, since the sink lost its memory; the fill lifts the hold, and proves the index."""
+    """An idle worker tells of a clear that is nobody's of its group, and holds where the index is gone; the fill lifts the hold,
+    and proves the index."""
     site.worker()
     site.wait_settled()
     with site.meilisearch() as client:
         site.task(client.delete(f"/indexes/{site.uid('things')}/documents"))
-    site.workers[-1].wait_for_hold("sink-lost-memory")
-    report = kept_alive(site, ["things", "--prune"])
+    eventually(lambda: ("foreign-write", "things") in site.findings(), 30, "the clear is told")
+    report = backfill(site, "things", "--prune")
     assert (report["backfill"]["stage"], report["backfill"]["applied"]) == ("done", ROWS)
     site.wait_settled()
 
     with site.meilisearch() as client:
         site.task(client.delete(f"/indexes/{site.uid('things')}"))
+    site.workers[-1].wait_for_hold("sink-lost-memory")
     report = kept_alive(site, ["things"])
     assert (report["created"], report["backfill"]["stage"], report["backfill"]["prune"]) == (True, "done", True)
     site.wait_settled()
 
 
-def test_whatever_dies_in_the_middle_it_completes(site: Site) -> None:
+def test_whatever_dies_in_the_middle_it_completes(slow: Site) -> None:
     """The connector, the worker, Meilisearch and the terminal. Meanwhile a second one joins, or is refused."""
-    worker = site.worker()
+    site, worker = slow, slow.worker()
     site.wait_settled()
-    site.execute(f"INSERT INTO things SELECT i, 'thing ' || i FROM generate_series({ROWS + 1}, {MANY}) AS i")
-    site.wait_settled(120)
     assert backfill(site, "things", "--prune", "--detach")["backfill"]["ended_at"] is None
-    in_the_middle(site, worker)
-    site.cli("backfill", "pause", "things")
+    with stopped_in_the_middle(site, worker):
+        site.cli("backfill", "pause", "things")
     assert now(site)["paused"], "it was over before it was paused"
     assert backfill(site, "things", "--detach")["joined"], "one that removes ghosts as well does what is asked for"
     assert "one at a time" in backfill(site, "things", "--where", "id = 1", status=1)["error"]
@@ -188,24 +215,27 @@ def test_whatever_dies_in_the_middle_it_completes(site: Site) -> None:
     site.wait_settled()
 
 
-def test_pause_resume_stop_and_a_scan_that_fails_by_name(site: Site) -> None:
+def test_pause_resume_stop_and_a_scan_that_fails_by_name(slow: Site) -> None:
     """Paused it goes no further, resumed it ends, stopped it ends at once; a scan that PostgreSQL refuses is no success."""
-    worker = site.worker()
-    site.execute(f"INSERT INTO things SELECT i, 'thing ' || i FROM generate_series({ROWS + 1}, {MANY}) AS i")
-    site.wait_settled(120)
+    site, worker = slow, slow.worker()
+    site.wait_settled()
     backfill(site, "things", "--detach")
-    in_the_middle(site, worker)
-    paused = json.loads(site.cli("backfill", "pause", "things", "--json").stdout)
+    with stopped_in_the_middle(site, worker):
+        paused = json.loads(site.cli("backfill", "pause", "things", "--json").stdout)
     assert paused["done"]
-    if paused["backfill"]["ended_at"] is None:
-        eventually(lambda: now(site)["condition"].startswith("paused"), 20, lambda: str(now(site)))
+    assert paused["backfill"]["ended_at"] is None, "it was over before it was paused"
+    eventually(lambda: now(site)["condition"].startswith("paused"), 20, lambda: str(now(site)))
     site.cli("backfill", "resume", "things")
     assert until_done(site)["stage"] == "done"
     site.wait_settled()
 
     backfill(site, "things", "--detach")
-    in_the_middle(site, worker)
-    site.cli("backfill", "stop", "things")
+    with stopped_in_the_middle(site, worker):
+        stop = begun(site, "stop", "things")
+        eventually(
+            lambda: site.state("SELECT wish FROM backfills ORDER BY id DESC LIMIT 1") == [("stop",)], 60, "it is asked for"
+        )
+    assert stop.wait(90) == 0
     assert until_done(site)["stage"] == "stopped"
 
     worker.kill9()

@@ -214,7 +214,9 @@ def part(name: str) -> Callable[[Site], None]:
 PHASES = ("created", "dual-write", "filling", "gates", "pausing", "swapping", "ending", "deleting")
 VICTIMS: dict[str, Callable[[Site], None]] = {"cli": lambda _: None, "worker": kill_worker}
 PARTS = ("meilisearch", "connect", "kafka")
-SHORT = {("filling", "worker"), ("swapping", "cli"), ("pausing", "worker"), ("dual-write", "cli")}
+SHORT = {("filling", "worker"), ("swapping", "cli")}
+"""The whole table runs in seconds with Meilisearch's double: tests/unit/pipeline/test_a_rebuild_is_taken_on.py and
+test_a_rebuild_loses_its_worker.py."""
 
 
 def table() -> list[Any]:
