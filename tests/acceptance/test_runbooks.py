@@ -30,13 +30,17 @@ fields = { name = "text", size = "integer" }
 settings = { searchableAttributes = ["name"], filterableAttributes = ["size"], synonyms = { big = ["large"] }, typoTolerance = { minWordSizeForTypos = { oneTypo = 4 } }, faceting = { maxValuesPerFacet = 50 } }
 """  # noqa: E501
 
+PATIENT = ("--timeout", "60")
+"""For reports that ask all parts at once: on a machine that does other things as well, ten seconds say nothing of them."""
+
 PAIRS = (Pair("things", "SELECT id, name, size FROM things", lambda row: row),)
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 
 @pytest.fixture(scope="module")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    made = Site(stack, tmp_path_factory.mktemp("runbooks"), TABLES, INDEXES, PAIRS)
+    patience = {"meilisearch": {"read_timeout_s": 30}}
+    made = Site(stack, tmp_path_factory.mktemp("runbooks"), TABLES, INDEXES, PAIRS, settings=patience)
     try:
         made.set_up()
         made.worker()
@@ -49,6 +53,8 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 
 def asked(site: Site, *arguments: str, status: int = 0) -> dict[str, Any]:
     """The command's JSON, which fits the published schema of its report."""
+    if arguments[0] in ("status", "reconcile"):
+        arguments += PATIENT
     answer: dict[str, Any] = json.loads(site.cli(*arguments, "--json", status=status).stdout)
     fastjsonschema.compile(json.loads((SCHEMAS / f"{answer['report']}.schema.json").read_text()))(answer)
     return answer
@@ -62,7 +68,7 @@ def patch(site: Site, settings: dict[str, Any]) -> None:
 
 
 def prove_writes_by_hand(site: Site) -> None:
-    """The watch names what somebody else wrote; the page's comparison proves that nothing of it is left."""
+    """The watch names what somebody else wrote, within a minute; the page's comparison proves that nothing of it is left."""
     eventually(lambda: ("foreign-write", "things") in site.findings(), 60, lambda: f"not noticed: {site.findings()}")
     asked(site, "drift", "things")
     assert site.findings() == []
@@ -72,7 +78,7 @@ def healthy(site: Site) -> dict[str, Any]:
     last: list[str] = [""]
 
     def ok() -> dict[str, Any] | None:
-        done = site.cli_any("status", "--json")
+        done = site.cli_any("status", *PATIENT, "--json")
         last[0] = done.stdout + done.stderr
         return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -109,27 +115,6 @@ def test_doctor_names_what_it_saw(site: Site) -> None:
     print(site.cli_any("doctor").stdout)
 
 
-def test_doctor_finds_a_document_that_cannot_be_read(site: Site) -> None:
-    """A value nested too deep, sent as an update, is accepted and then breaks every search that finds it; doctor names its id."""
-    deep = '{"d":' * 130 + "1" + "}" * 130
-    with site.meilisearch() as client:
-        path = f"/indexes/{site.uid('things')}/documents"
-        headers = {"Content-Type": "application/x-ndjson"}
-        poisoned = site.task(client.put(path, content=f'{{"id": 77, "deep": {deep}}}\n', headers=headers))
-        if poisoned["status"] != "succeeded":
-            pytest.skip(f"this Meilisearch refuses the value: {poisoned['error']}")
-        try:
-            report = json.loads(site.cli("doctor", "--json", status=3).stdout)
-            (found,) = [one for one in report["diagnoses"] if one["check"] == "unreadable-documents"]
-            assert found["severity"] == "error"
-            assert " 77;" in found["evidence"], found
-        finally:
-            site.task(client.put(path, content='{"id": 77, "deep": null}\n', headers=headers))
-    site.execute("UPDATE things SET size = 77 WHERE id = 77")
-    site.wait_equal()
-    prove_writes_by_hand(site)
-
-
 def test_settings_drift(site: Site) -> None:
     """Symptom: somebody changed the live index. It is named, classed, changed back only when acknowledged, and proven."""
     patch(site, {"sortableAttributes": ["size"], "synonyms": {"big": ["large"], "small": ["tiny"]}})
@@ -152,6 +137,26 @@ def test_settings_drift(site: Site) -> None:
     healthy(site)
 
 
+def test_doctor_finds_a_document_that_cannot_be_read(site: Site) -> None:
+    """A value nested too deep, sent as an update, is accepted and then breaks every search that finds it; doctor names its id."""
+    deep = '{"d":' * 130 + "1" + "}" * 130
+    with site.meilisearch() as client:
+        path = f"/indexes/{site.uid('things')}/documents"
+        headers = {"Content-Type": "application/x-ndjson"}
+        poisoned = site.task(client.put(path, content=f'{{"id": 77, "deep": {deep}}}\n', headers=headers))
+        if poisoned["status"] != "succeeded":
+            pytest.skip(f"this Meilisearch refuses the value: {poisoned['error']}")
+        try:
+            report = json.loads(site.cli("doctor", "--json", status=3).stdout)
+            (found,) = [one for one in report["diagnoses"] if one["check"] == "unreadable-documents"]
+            assert found["severity"] == "error"
+            assert " 77;" in found["evidence"], found
+        finally:
+            site.task(client.put(path, content='{"id": 77, "deep": null}\n', headers=headers))
+    site.execute("UPDATE things SET size = 77 WHERE id = 77")
+    site.wait_equal()
+
+
 def test_contract_drift(site: Site) -> None:
     """Symptom: a filter fails. The missing attribute and fields that nobody declared are named, and mended."""
     patch(site, {"filterableAttributes": []})
@@ -168,7 +173,6 @@ def test_contract_drift(site: Site) -> None:
     site.execute("UPDATE things SET name = 'five' WHERE id = 5")
     site.wait_equal()
     eventually(lambda: json.loads(site.cli_any("contract", "--json").stdout)["in_step"], 20, "the stray field stays")
-    prove_writes_by_hand(site)
 
 
 def test_failed_work_piles_up(site: Site) -> None:
@@ -185,6 +189,7 @@ def test_failed_work_piles_up(site: Site) -> None:
     assert report["failed_work_counts"]["unsettled"] == 2
     assert {"settings", "failed-work"} <= {finding["kind"] for finding in report["findings"]}
     commands = [action["command"] for action in report["actions"]]
+    assert report["unreachable"] == []
     apply_at = next(at for at, command in enumerate(commands) if "settings apply" in command)
     retry_at = next(at for at, command in enumerate(commands) if command.startswith("sync-worker retry"))
     assert apply_at < retry_at, "the cause comes before the retry"
@@ -220,14 +225,16 @@ def test_stale_results_because_the_connector_stands(site: Site) -> None:
     httpx.put(f"{base}/stop", timeout=30).raise_for_status()
     try:
         eventually(
-            lambda: "connector-down" in {p["kind"] for p in json.loads(site.cli_any("status", "--json").stdout)["problems"]},
+            lambda: (
+                "connector-down" in {p["kind"] for p in json.loads(site.cli_any("status", *PATIENT, "--json").stdout)["problems"]}
+            ),
             30,
             "status does not say that the connector stands",
         )
         assert any("connector" in action["command"] for action in asked(site, "reconcile", status=3)["actions"])
     finally:
         httpx.put(f"{base}/resume", timeout=30).raise_for_status()
-    eventually(lambda: site.cli_any("status").returncode == 0, 60, "it does not get well")
+    healthy(site)
 
 
 def test_an_empty_index(site: Site) -> None:
