@@ -238,10 +238,9 @@ def test_pause_resume_stop_and_a_scan_that_fails_by_name(slow: Site) -> None:
     assert stop.wait(90) == 0
     assert until_done(site)["stage"] == "stopped"
 
-    worker.kill9()
     backfill(site, "things", "--where", "extra = 'x'", "--detach")
+    in_the_middle(site, worker)
     site.execute("ALTER TABLE things DROP COLUMN extra")
-    site.worker()
     failed = until_done(site)
     assert failed["stage"] == "failed"
     assert "SQL_EXCEPTION" in failed["condition"]
