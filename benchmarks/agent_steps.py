@@ -22,6 +22,7 @@ from sync_worker.batch.coalesce import Batch
 from sync_worker.change.decode import decode
 from sync_worker.change.model import TopicPartition
 from sync_worker.document.projection import Projector
+from sync_worker.pipeline.as_new_as_the_log import RowsAsNewAsTheLog
 from sync_worker.pipeline.model import Index
 from sync_worker.pipeline.translate import Translator
 from sync_worker.testing.memory import MemorySource
@@ -46,7 +47,7 @@ async def _round(batches: Sequence[bytes]) -> dict[str, float]:
     index = cities.declaration()
     projector = Projector(index)
     target = Index("cities", "cities", index.table, _PLACE.topic, index.id_field, projector, None, None, "clear", 90_000_000)  # type: ignore[arg-type]
-    translator = Translator(MemorySource(), SystemClock())
+    translator = Translator(RowsAsNewAsTheLog(MemorySource()), SystemClock())
     spent: defaultdict[str, float] = defaultdict(float)
     batch, count = Batch(), 0
     source = iter(batches)

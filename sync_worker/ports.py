@@ -228,10 +228,16 @@ class LetterTopic(DeadLetters, Protocol):
 class Source(Protocol):
     """PostgreSQL, read only."""
 
-    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Row | None]:
+    async def rows(
+        self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]], *, after: Collection[int] = ()
+    ) -> Sequence[Row | None]:
         """The rows with these keys as they are now, in the order of `keys`; None where the row is gone.
 
         Values are exactly what Debezium delivers for them under the connector template's settings.
+
+        Args:
+            after: transaction ids, 32 bits of each: what these have done is visible in what is read. Raises SourceUnavailable
+                where it does not become so soon.
         """
         ...
 
@@ -520,9 +526,7 @@ class State(Requests, MovedKeys, Rewrites, Comparisons, Rebuilds, Protocol):
         """Insert; one that is there already (same topic id, partition, offset, index and request) only gains an attempt."""
         ...
 
-    async def open_failures(
-        self, index: str, partition: TopicPartition, topic_id: str | None = None
-    ) -> Sequence[OpenFailure]:
+    async def open_failures(self, index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[OpenFailure]:
         """Every open or retrying failure of this index from this partition.
 
         The offset of one from a topic with another id than `topic_id` is -1: it is older than everything in this one.

@@ -69,6 +69,7 @@ def decode(record: Record) -> Change | None:
         row, unavailable = split(row)
     before = envelope.get("before")
     snapshot = source.get("snapshot")
+    transaction = source.get("txId")
     return Change(
         operation,
         _table(source),
@@ -79,6 +80,7 @@ def decode(record: Record) -> Change | None:
         milliseconds,
         snapshot if type(snapshot) is str and snapshot != "false" else None,
         operation is Operation.DELETE and promised_key(record) is not None,
+        transaction if type(transaction) is int else None,
     )
 
 

@@ -83,6 +83,7 @@ class Change:
         snapshot: Debezium's `source.snapshot` ("first", "true", "last", "incremental", …), None for a streamed change.
         moved: a DELETE because the row's key changed. Another row may have taken the key before it in the log: a statement
             that moves many keys makes a delete and a create of each row, row by row.
+        transaction: PostgreSQL's transaction id, 32 bits of it; None where the event names none.
     """
 
     operation: Operation
@@ -94,3 +95,4 @@ class Change:
     source_ms: int
     snapshot: str | None
     moved: bool = False
+    transaction: int | None = None

@@ -19,6 +19,7 @@ from sync_worker.errors import EnvironmentFault, OperatorNeeded, OwnershipLost, 
 from sync_worker.failure.findings import FindingKind, found, needed
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.failure.model import Failure
+from sync_worker.pipeline.as_new_as_the_log import RowsAsNewAsTheLog
 from sync_worker.pipeline.control import Control
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.holds import Holds, Patience, explain
@@ -92,7 +93,8 @@ class Pipeline:
         self._quarantine = Quarantine(
             dead_letters, state, log_port, telemetry=telemetry, flood=flood, indexes=[index.name for index in indexes]
         )
-        self._translator = Translator(source, clock)
+        rows = RowsAsNewAsTheLog(source)
+        self._translator = Translator(rows, clock)
         self._witness = Witness(state, log_port, clock)
         self._preparation = Preparation(log_port, state, self._patience, worker=worker, clock=clock)
         self._partitions: dict[TopicPartition, Partition] = {}
@@ -130,7 +132,7 @@ class Pipeline:
                 state=state,
                 log_port=log_port,
                 dead_letters=dead_letters,
-                source=source,
+                source=rows,
                 membership=membership,
                 translator=self._translator,
                 quarantine=self._quarantine,
@@ -141,7 +143,7 @@ class Pipeline:
                 self._lanes,
                 self._partitions,
                 state=state,
-                source=source,
+                source=rows,
                 membership=membership,
                 quarantine=self._quarantine,
                 clock=clock,
@@ -153,7 +155,7 @@ class Pipeline:
             clock=clock,
         )
         self._moved_rows = MovedRows(
-            self._lanes, self._partitions, state=state, source=source, quarantine=self._quarantine, clock=clock
+            self._lanes, self._partitions, state=state, source=rows, quarantine=self._quarantine, clock=clock
         )
         self._rebuilding = Rebuilding(
             Site(

@@ -18,8 +18,9 @@ from sync_worker.change.promise import Promise, promises
 from sync_worker.document.action import Clear, Write
 from sync_worker.errors import DecodeError, ProjectionError, RecordError
 from sync_worker.failure.model import Failure, ReasonClass
+from sync_worker.pipeline.as_new_as_the_log import RowsAsNewAsTheLog
 from sync_worker.pipeline.model import Index
-from sync_worker.ports import Clock, Source
+from sync_worker.ports import Clock
 from sync_worker.watch.snapshots import LAST_ROWS
 
 _YIELD_EVERY = 1_000
@@ -74,9 +75,10 @@ class Translator:
         partition_counts: topic → how many partitions it has; one where nothing is known.
     """
 
-    def __init__(self, source: Source, clock: Clock) -> None:
+    def __init__(self, source: RowsAsNewAsTheLog, clock: Clock) -> None:
         self.partition_counts: dict[str, int] = {}
         self._source = source
+        self._told: int | None = None
         self._clock = clock
 
     async def translate(
@@ -125,6 +127,9 @@ class Translator:
             return None
         if change is None or change.operation is Operation.MESSAGE:
             return None
+        if change.transaction != self._told and change.transaction is not None:
+            self._told = change.transaction
+            self._source.told(change.transaction)
         result = run.result
         if result.since_ms is None:
             result.since_ms = change.source_ms

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from sync_worker.change.model import Record, Row, StoredRecord, TopicPartition
-from sync_worker.errors import SyncWorkerError
+from sync_worker.errors import SourceUnavailable, SyncWorkerError
 from sync_worker.failure.model import Failure, PayloadReference
 from sync_worker.ports import Chunk
 
@@ -101,12 +101,21 @@ class MemoryDeadLetters:
 
 @dataclass
 class MemorySource:
-    """Tables as dictionaries: table → key values → row. Implements `ports.Source`."""
+    """Tables as dictionaries: table → key values → row. Implements `ports.Source`.
+
+    Attributes:
+        unseen: transactions that are in the log and that no other session sees yet.
+    """
 
     tables: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=lambda: defaultdict(dict))
     fault: SyncWorkerError | None = None
+    unseen: set[int] = field(default_factory=set)
 
-    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Row | None]:
+    async def rows(
+        self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]], *, after: Collection[int] = ()
+    ) -> Sequence[Row | None]:
+        if unseen := self.unseen.intersection(after):
+            raise SourceUnavailable(f"transactions {unseen} are not visible")
         if self.fault is not None:
             raise self.fault
         return [self.tables[table].get(tuple(key[column] for column in key_columns)) for key in keys]
@@ -160,8 +169,11 @@ def envelope(
     before: Row | None = None,
     source_ms: int,
     snapshot: str | None = None,
+    transaction: int | None = None,
 ) -> bytes:
     """A Debezium event, as the connector template makes it (a captured one, with the parts that nobody reads left out)."""
     schema, name = table.split(".")
     source = {"connector": "postgresql", "ts_ms": source_ms, "schema": schema, "table": name, "snapshot": snapshot}
+    if transaction is not None:
+        source["txId"] = transaction
     return orjson.dumps({"before": before, "after": row, "source": source, "op": operation, "ts_ms": source_ms})

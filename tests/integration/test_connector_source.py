@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+import stamina
 from psycopg import sql
 
 from sync_worker.adapters.source.catalogue import describe_table
@@ -287,3 +290,49 @@ async def test_a_declaration_is_suggested_for_a_real_table(database: str) -> Non
 async def _without_publication(database: str) -> list:  # type: ignore[type-arg]
     await prepare_source(database, ["public.cities"], "pub")
     return await check_source(database, ["public.cities"], "slot", "pub", columns={"public.cities": ["id", "name", "tags"]})
+
+
+async def test_rows_are_read_once_the_transactions_before_are_visible(postgres: Stack, database: str) -> None:
+    """PostgreSQL logs a commit before it shows it, here for as long as a synchronous standby is away: what is read meanwhile
+    would be older than the log."""
+    _execute(database, "create table t (id integer primary key, a text)", "insert into t values (1, 'one'), (2, 'two')")
+    source = PostgresSource(database)
+    told: list[int] = []
+
+    def move() -> None:
+        with psycopg.connect(database) as connection:
+            row = connection.execute("update t set id = 11 where id = 1 returning pg_current_xact_id()::text").fetchone()
+            assert row is not None
+            told.append(int(row[0]) % 2**32)
+
+    def waits() -> bool:
+        query = "select from pg_stat_activity where wait_event = 'SyncRep' and datname = current_database()"
+        with psycopg.connect(database, autocommit=True) as connection:
+            return connection.execute(query).fetchone() is not None
+
+    with _standby_away(postgres):
+        moving = asyncio.create_task(asyncio.to_thread(move))
+        for attempt in stamina.retry_context(on=AssertionError, timeout=20, wait_initial=0.05, wait_max=0.2):
+            with attempt:
+                assert await asyncio.to_thread(waits)
+        assert await source.rows("public.t", ["id"], [{"id": 1}, {"id": 11}]) == [{"id": 1, "a": "one"}, None]
+        with pytest.raises(SourceUnavailable, match=f"transaction {told[0]}"):
+            await source.rows("public.t", ["id"], [{"id": 1}], after=told)
+        assert await source.rows("public.t", ["id"], [{"id": 2}], after=[told[0] - 1, (told[0] + 1_000_000) % 2**32])
+    await moving
+    assert await source.rows("public.t", ["id"], [{"id": 1}, {"id": 11}], after=told) == [None, {"id": 11, "a": "one"}]
+    await source.close()
+
+
+@contextmanager
+def _standby_away(postgres: Stack) -> Iterator[None]:
+    """Commits wait for a standby that does not come, all but this test's own settings."""
+    with psycopg.connect(postgres.database_url, autocommit=True) as connection:
+        connection.execute("set synchronous_commit = local")
+        connection.execute("alter system set synchronous_standby_names = 'nobody'")
+        connection.execute("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            connection.execute("alter system reset synchronous_standby_names")
+            connection.execute("select pg_reload_conf()")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from sync_worker.adapters.source.fault import translate
 from sync_worker.adapters.source.keys import key_text
 from sync_worker.adapters.source.session import connect
 from sync_worker.adapters.source.values import Decoder, decoder
+from sync_worker.adapters.source.visible import wait_until_visible
 from sync_worker.change.model import Row
 from sync_worker.errors import ConfigurationError, DecodeError
 
@@ -33,14 +34,19 @@ class PostgresSource:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._lock = asyncio.Lock()
 
-    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Row | None]:
+    async def rows(
+        self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]], *, after: Collection[int] = ()
+    ) -> Sequence[Row | None]:
         """The rows with these keys as they are now, in the order of `keys`; None where the row is gone.
 
         Two queries in all, whatever the number of keys: the caller bounds it. Values are what the change stream would
         deliver for the same row; columns of types that it leaves out are left out here.
 
+        Args:
+            after: as in `ports.Source`. A third query where it is not empty, and more while one of them is not visible.
+
         Raises:
-            SourceUnavailable: PostgreSQL does not answer; waiting may mend it.
+            SourceUnavailable: PostgreSQL does not answer, or does not show what it has logged; waiting may mend it.
             ConfigurationError: the table or a key column is missing, can't be read, or the key columns are not unique.
             DecodeError: a key does not fit its column's type (`key-mismatch`). It concerns one or more of the keys given:
                 ask again one by one to learn which.
@@ -49,7 +55,7 @@ class PostgresSource:
             return []
         async with self._lock:
             try:
-                return await self._rows(table, key_columns, keys)
+                return await self._rows(table, key_columns, keys, after)
             except psycopg.errors.DataError as error:
                 raise DecodeError(f"table {table}: a key does not fit its column's type of today", code="key-mismatch") from error
             except psycopg.Error as error:
@@ -64,10 +70,13 @@ class PostgresSource:
                 await self._connection.close()
                 self._connection = None
 
-    async def _rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> list[Row | None]:
+    async def _rows(
+        self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]], after: Collection[int]
+    ) -> list[Row | None]:
         if self._connection is None:
             self._connection = await connect(self._dsn)
         connection = self._connection
+        await wait_until_visible(connection, after)
         oid = await table_oid(connection, table)
         columns = await columns_of(connection, oid)
         by_name = {column.name: column for column in columns}

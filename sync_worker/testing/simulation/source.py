@@ -7,7 +7,7 @@ A restart in the middle of a key change may lose its tombstone and its create (s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,9 @@ class Source:
         self.tables[table].clear()
         self.wal.append(Event(table, "t"))
 
-    async def rows(self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Row | None]:
+    async def rows(
+        self, table: str, key_columns: Sequence[str], keys: Sequence[Mapping[str, Any]], *, after: Collection[int] = ()
+    ) -> Sequence[Row | None]:
         """As `ports.Source`. The rows bear no offset: nobody can know which event of theirs is the newest."""
         found = [self.tables[table].get(key["id"]) for key in keys]
         return [dict(row, at=None) if row is not None else None for row in found]

@@ -17,10 +17,12 @@ SECRET = "a-private-value"
 
 @pytest.mark.parametrize(("op", "operation"), [("c", Operation.CREATE), ("u", Operation.UPDATE), ("r", Operation.READ)])
 def test_a_row_arrives_with_its_key_table_and_commit_time(op: str, operation: Operation) -> None:
-    """Create, update and read carry the row after the change."""
+    """Create, update and read carry the row after the change, and the transaction that made it."""
     change = decode(record(event(op, {"id": 1, "name": "Riga"})))
 
-    assert change == Change(operation, "public.cities", {"id": 1}, {"id": 1, "name": "Riga"}, None, (), 1_760_000_000_000, None)
+    assert change == Change(
+        operation, "public.cities", {"id": 1}, {"id": 1, "name": "Riga"}, None, (), 1_760_000_000_000, None, transaction=756
+    )
 
 
 def test_an_event_that_carries_its_schema_decodes_to_the_same() -> None:

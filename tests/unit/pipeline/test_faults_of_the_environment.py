@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sync_worker.errors import DecodeError, LogUnavailable, SourceUnavailable
@@ -156,7 +156,9 @@ async def test_a_key_that_the_source_cannot_read_costs_one_record(world: World) 
     worker = await world.start()
     real = world.source.rows
 
-    async def picky(table: str, columns: Sequence[str], keys: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    async def picky(
+        table: str, columns: Sequence[str], keys: Sequence[Mapping[str, Any]], *, after: Collection[int] = ()
+    ) -> Sequence[Any]:
         if any(key["id"] == 2 for key in keys):
             raise DecodeError("the key does not fit", code="key-mismatch")
         return await real(table, columns, keys)
