@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import LogUnavailable
+from sync_worker.failure.model import OpenFailure
 from sync_worker.testing.meilisearch.faults import HoldAnswer, LoseAnswer, Operation
 
 from .world import PLACE, World
@@ -136,7 +137,7 @@ async def test_a_preparation_that_ends_after_its_revocation_changes_nothing(worl
     await world.until(first.pipeline.health.ready, "the partition is prepared")
     real, reached, go = world.state.open_failures, asyncio.Event(), asyncio.Event()
 
-    async def slow(index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[tuple[str, int]]:
+    async def slow(index: str, partition: TopicPartition, topic_id: str | None = None) -> Sequence[OpenFailure]:
         world.state.open_failures = real  # type: ignore[method-assign]
         reached.set()
         await go.wait()

@@ -10,6 +10,7 @@ import orjson
 from sync_worker.batch.metadata import WriteMetadata
 from sync_worker.change.model import TopicPartition
 from sync_worker.change.unavailable import PLACEHOLDER
+from sync_worker.errors import StartAgain
 from sync_worker.ports import Bookmark
 
 from .world import PLACE, TABLE, Worker, World
@@ -295,11 +296,12 @@ async def test_what_was_fetched_below_the_start_is_not_written(world: World) -> 
     await worker.pipeline.assigned(frozenset({PLACE}), 2)
     await world.found("log-replaced")
     await world.state.clear_finding("log-replaced", f"{PLACE.topic}:0", by="somebody")
-    await world.until(worker.pipeline.health.ready, "the partition is prepared again")
-    await worker.pipeline.take(chunk)
-    await world.until(worker.pipeline.idle, "nothing is left to do")
+    taking = asyncio.ensure_future(worker.pipeline.take(chunk))
+    await asyncio.wait_for(worker.pipeline.tasks.crashed.wait(), 10)
 
+    assert isinstance(worker.pipeline.tasks.crash, StartAgain)
     assert world.tasks() == []
+    taking.cancel()
 
 
 async def test_a_change_that_fails_when_it_is_read_again_shows_nothing_older(world: World) -> None:
