@@ -126,9 +126,10 @@ RULES: dict[FindingKind, Rule] = {
     FindingKind.FAILURE_FLOOD: Rule(
         blocks=True,
         unready=True,
-        doubt="nothing yet: none of these failures was recorded or acknowledged",
-        remedy="Mend the declaration, the hook or the source and start the worker again: nothing was acknowledged. If these "
-        f"failures are right, let them through: {_clear(FindingKind.FAILURE_FLOOD)}",
+        doubt="nothing yet: what fails from the limit on is neither recorded nor acknowledged; what failed before is failed work",
+        remedy="Mend the declaration, the hook or the source, start the worker again, say that it is mended: "
+        f"{_clear(FindingKind.FAILURE_FLOOD)} and try again what was recorded: sync-worker retry --index {{subject}}. Where the "
+        "failures are right, the same clearing lets them through",
         proof=Proof.DECISION,
     ),
     FindingKind.TRUNCATE: Rule(

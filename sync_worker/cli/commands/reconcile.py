@@ -37,7 +37,8 @@ def reconcile(
 ) -> None:
     """Read everything, name what is wrong, and recommend what to do, in order, with what each costs and risks.
 
-    Changes nothing without --apply. Exit status 3 when something is wrong; with --apply 0 when that action came to its end.
+    Changes nothing without --apply. Exit status 3 when something is wrong, 1 when nothing is but that a part did not answer; with
+    --apply 0 when that action came to its end.
     """
     from sync_worker.wiring import build
     from sync_worker.wiring import reconcile as wired
@@ -76,4 +77,6 @@ def reconcile(
             print_lines(["nothing to reconcile"])
     if report.applied is not None:
         raise typer.Exit(ExitStatus.OK if report.applied.done else ExitStatus.FOUND)
+    if report.only_unanswered:
+        raise typer.Exit(ExitStatus.FAILED)
     raise typer.Exit(ExitStatus.OK if report.ok else ExitStatus.FOUND)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sync_worker.operations.failed import FailedCounts
 from sync_worker.operations.report import report
-from sync_worker.operations.status.report import Unreachable
+from sync_worker.operations.status.report import UNREACHABLE, Unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +65,8 @@ class ReconcileReport:
     unreachable: tuple[Unreachable, ...]
     failed_work_counts: FailedCounts | None
     applied: ActionApplied | None
+
+    @property
+    def only_unanswered(self) -> bool:
+        """All that is wrong is that some part did not answer."""
+        return not self.ok and all(symptom.kind == UNREACHABLE for symptom in self.findings)

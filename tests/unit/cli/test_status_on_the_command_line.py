@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 
 from sync_worker.cli.app import app
 from sync_worker.errors import StateUnavailable
+from sync_worker.operations.reconcile.report import ReconcileReport, Symptom
 from sync_worker.operations.status import judge
 from sync_worker.operations.status.report import StatusReport
+from sync_worker.wiring import reconcile as wired_reconcile
 from sync_worker.wiring import status as wired
 
 from ..operations.test_status_tells_what_is_known import World
@@ -56,6 +58,22 @@ def test_exit_statuses_tell_wrong_from_unknown(desk: Desk, monkeypatch: pytest.M
     shows(monkeypatch, World(connector=None).look())
     wrong = run(desk, "status")
     assert (wrong.exit_code, "do: sync-worker connector apply" in wrong.stdout) == (3, True)
+
+
+def test_reconcile_tells_wrong_from_unknown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline that asks must not take a part that was away for drift."""
+
+    def says(*kinds: str) -> None:
+        symptoms = tuple(Symptom(kind, "things", "seen") for kind in kinds)
+
+        async def answer(*_: object, **__: object) -> ReconcileReport:
+            return ReconcileReport(not symptoms, symptoms, (), (), None, None)
+
+        monkeypatch.setattr(wired_reconcile, "reconcile", answer)
+
+    for kinds, status in (((), 0), (("unreachable",), 1), (("unreachable", "failed-work"), 3)):
+        says(*kinds)
+        assert run(desk, "reconcile").exit_code == status
 
 
 @pytest.mark.parametrize(("arguments", "given"), [([], 10.0), (["--timeout", "25"], 25.0)])
