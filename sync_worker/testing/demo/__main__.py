@@ -57,7 +57,7 @@ def _demo(rows: str, home: Path, screen: Screen) -> None:
         try:
             cities = pool.submit(tables.cities, rows)
             with closing(Story(starting, rows, cities.result, home, free_port(), screen)) as story:
-                observations = tell(story.steps(), screen)
+                observations = tell(story.steps(), screen, starting.wait_for_all)
                 stack = starting.wait_for_all()
                 screen.title("what was seen")
                 screen.table(observations)

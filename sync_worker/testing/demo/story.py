@@ -35,14 +35,20 @@ Step = tuple[str, Callable[[], tuple[str, float | None]]]
 """A promise, and what observes it: what was seen, and the seconds it took where they say something. Raises NotObservedError."""
 
 
-def tell(steps: Sequence[Step], screen: Screen) -> list[Observation]:
-    """Run all steps, up to the first that fails; those that were not observed are in the list as such."""
+def tell(steps: Sequence[Step], screen: Screen, started: Callable[[], object]) -> list[Observation]:
+    """Run all steps, up to the first that fails; those that were not observed are in the list as such.
+
+    Args:
+        started: returns once the stack is up. What it raises is told instead of the step that failed with it: where one part can't
+            start the others are taken down, and a step meets their end.
+    """
     observations: list[Observation] = []
     for number, (promise, step) in enumerate(steps):
         screen.title(f"{number + 1}/{len(steps)} {promise}")
         try:
             seen, took_s = step()
         except NotObservedError as error:
+            started()
             screen.say(f"  ✗ {error}")
             return observations + [Observation(unseen, None) for unseen, _ in steps[number:]]
         screen.say(f"  ✓ {seen}")

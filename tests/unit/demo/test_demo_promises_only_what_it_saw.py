@@ -20,6 +20,7 @@ from sync_worker.testing.demo import settings, tables
 from sync_worker.testing.demo.screen import Screen
 from sync_worker.testing.demo.story import tell, waits_for
 from sync_worker.testing.demo.waiting import NotObservedError, expect, until
+from sync_worker.testing.stack import StackError
 
 
 class Clock:
@@ -94,7 +95,7 @@ def test_the_table_claims_nothing_behind_a_failed_step(screen: Screen, output: i
     def never_run() -> tuple[str, float | None]:
         raise AssertionError("run behind a failed step")
 
-    observations = tell([("first", lambda: ("seen", 1.5)), ("second", fails), ("third", never_run)], screen)
+    observations = tell([("first", lambda: ("seen", 1.5)), ("second", fails), ("third", never_run)], screen, lambda: None)
     screen.table(observations)
     assert [(one.promise, one.seen, one.took_s) for one in observations] == [
         ("first", "seen", 1.5),
@@ -173,3 +174,17 @@ def _countries() -> TableDescription:
         identity_index=(),
         publications=(),
     )
+
+
+def test_a_part_that_cannot_start_is_told_instead_of_the_step_that_met_its_end(output: io.StringIO, screen: Screen) -> None:
+    """The others are taken down with it: "PostgreSQL is away" would send the reader the wrong way."""
+
+    def fails() -> tuple[str, float | None]:
+        raise NotObservedError("terminating connection due to unexpected postmaster exit")
+
+    def started() -> object:
+        raise StackError("connect ended while it was starting")
+
+    with pytest.raises(StackError):
+        tell([("first", fails)], screen, started)
+    assert "postmaster" not in output.getvalue()
