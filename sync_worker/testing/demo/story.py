@@ -39,8 +39,8 @@ def tell(steps: Sequence[Step], screen: Screen, started: Callable[[], object]) -
     """Run all steps, up to the first that fails; those that were not observed are in the list as such.
 
     Args:
-        started: returns once the stack is up. What it raises is told instead of the step that failed with it: where one part can't
-            start the others are taken down, and a step meets their end.
+        started: returns once the stack is up. What it raises is told instead of the step that failed with it: where one part
+            can't start the others are taken down, and a step meets their end.
     """
     observations: list[Observation] = []
     for number, (promise, step) in enumerate(steps):
