@@ -19,6 +19,8 @@ from sync_worker.config import Config
 from sync_worker.errors import ConfigurationError, SyncWorkerError
 from sync_worker.operations.barrier import Barrier, BarrierReport, Verdict
 from sync_worker.operations.canary import Canary, Links
+from sync_worker.operations.report import as_document
+from sync_worker.operations.waiting import wait_report
 from sync_worker.wiring import build
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ class Chain:
         except SyncWorkerError as error:
             return 503, {"error": error.message, "remedy": error.remedy}
         status = {Verdict.PASSED: 200, Verdict.BEHIND: 504, Verdict.BLOCKED: 409}[report.verdict]
-        return status, shown(report)
+        return status, as_document(wait_report(report))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,33 +166,6 @@ def asked(query: Mapping[str, Sequence[str]]) -> Asked:
     if not 0 < timeout_s <= _LONGEST_S:
         raise ConfigurationError([f"timeout must be above 0 and at most {_LONGEST_S:g} s"])
     return Asked(lsn, strict, timeout_s)
-
-
-def shown(report: BarrierReport) -> dict[str, Any]:
-    """The report as JSON, for the worker's page and for `wait --json`."""
-    return {
-        "verdict": str(report.verdict),
-        "indexes": report.indexes,
-        "strict": report.strict,
-        "stage": str(report.stage),
-        "lsn": report.lsn or None,
-        "seconds": report.seconds,
-        "cause": report.cause or None,
-        "behind": [
-            {
-                "topic": one.partition.topic,
-                "partition": one.partition.partition,
-                "end": one.target.end,
-                "applied": None if one.position is None else one.position.applied,
-                "worker": None if one.position is None else one.position.holder,
-            }
-            for one in report.behind
-        ],
-        "obstacles": [
-            {"subject": o.subject, "kind": o.kind, "cause": o.cause, "remedy": o.remedy, "needs_operator": o.blocking}
-            for o in report.obstacles
-        ],
-    }
 
 
 async def wait(

@@ -136,13 +136,6 @@ async def wait(config: Config, indexes: Sequence[str], *, lsn: str | None, stric
         return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=left)
 
 
-def shown_barrier(report: BarrierReport) -> dict[str, Any]:
-    """The report as JSON."""
-    from sync_worker.wiring import chain
-
-    return chain.shown(report)
-
-
 async def list_findings(config: Config) -> findings.FindingsReport:
     async with build.opened_state(config) as state:
         return await findings.list_findings(state)

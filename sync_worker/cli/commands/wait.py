@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sync_worker.cli.console import print_json, print_lines
+from sync_worker.cli.console import print_lines, print_report
 from sync_worker.cli.options import DEFAULT_CONFIG, ConfigOption, DebugOption, JsonOption, TimeoutOption
 from sync_worker.cli.outcome import ExitStatus
 from sync_worker.cli.running import within
@@ -34,6 +34,7 @@ def wait(
     debug: DebugOption = False,
 ) -> None:
     """Wait until everything that was committed before now is applied. Exit status 1 when not in time, 3 when it can't pass."""
+    from sync_worker.operations.waiting import wait_report
     from sync_worker.wiring import build, reach, verbs
 
     loaded = build.read_config(config)
@@ -41,7 +42,7 @@ def wait(
     needs = reach.parts(loaded, reach.Needs.SOURCE, reach.Needs.LOG, reach.Needs.CONNECT, reach.Needs.STATE)
     report = within(timeout, work, needs)
     if json:
-        print_json(verbs.shown_barrier(report))
+        print_report(wait_report(report))
     else:
         print_lines(_lines(report))
     raise typer.Exit(_STATUS[str(report.verdict)])

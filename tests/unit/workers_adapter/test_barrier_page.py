@@ -7,9 +7,11 @@ import pytest
 from sync_worker.change.model import TopicPartition
 from sync_worker.errors import ConfigurationError
 from sync_worker.operations.barrier import BarrierReport, Stage, Verdict
+from sync_worker.operations.report import as_document
+from sync_worker.operations.waiting import wait_report
 from sync_worker.progress.passed import Behind, Obstacle, Position, Target
 from sync_worker.wiring.build import pages_address
-from sync_worker.wiring.chain import asked, shown
+from sync_worker.wiring.chain import asked
 
 
 def test_a_query_without_anything_asks_for_the_strict_form_and_everything() -> None:
@@ -48,7 +50,8 @@ def test_a_report_says_where_it_ended_and_for_whom_it_waits() -> None:
     late = Behind(TopicPartition("t", 1), Target("id", 0, 9), Position(7, "id", 3, "w1"))
     hold = Obstacle("cities", "SinkFull", "disk full", "give it room", False, "w1")
     report = BarrierReport(Verdict.BLOCKED, ("cities",), True, Stage.APPLIED, "0/10", (late,), (hold,), "disk full", 1.5)
-    said = shown(report)
+    said = as_document(wait_report(report))
+    assert (said["report"], said["schema_version"]) == ("wait", 1)
     assert said["behind"] == [{"topic": "t", "partition": 1, "end": 9, "applied": 7, "worker": "w1"}]
     assert said["obstacles"][0]["needs_operator"] is False
     assert (said["verdict"], said["stage"], said["lsn"]) == ("blocked", "applied", "0/10")
