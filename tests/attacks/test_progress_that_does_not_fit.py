@@ -75,8 +75,8 @@ async def test_the_same_failure_after_the_topic_was_made_anew_has_its_own_dead_l
     await world.found("log-replaced")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(second.pipeline.health.ready, "prepared")
-    await second.deliver()
+    third = await world.started_again(second, "w3", 3)
+    await third.deliver()
     await world.acknowledged(1)
     assert len(world.dead_letters.letters) == 2
 
@@ -100,8 +100,8 @@ async def test_a_failure_of_the_topic_before_is_superseded_by_the_new_one(world:
     await world.found("log-replaced")
     for finding in await world.state.findings():
         await world.state.clear_finding(finding.kind, finding.subject, by="test")
-    await world.until(second.pipeline.health.ready, "prepared")
-    await second.deliver()
+    third = await world.started_again(second, "w3", 3)
+    await third.deliver()
     await world.acknowledged(1)
     assert await world.failures() == [("1", "value_misfit", "superseded")]
 

@@ -196,12 +196,7 @@ async def test_an_accepted_log_is_read_from_its_start(world: World, topic_id: st
     await held(world, second, "log-replaced")
 
     await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
-    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
-    assert isinstance(second.pipeline.tasks.crash, StartAgain)
-    await second.die()
-    world.workers.remove(second)
-    third = await world.worker("w3")
-    await third.assign(3)
+    third = await world.started_again(second, "w3", 3)
     await third.deliver()
     await world.acknowledged(3)
 

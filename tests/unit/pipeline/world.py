@@ -20,6 +20,7 @@ from sync_worker.batch.pace import Limits
 from sync_worker.change.model import TopicPartition
 from sync_worker.document.declaration import IndexDeclaration
 from sync_worker.document.projection import Projector
+from sync_worker.errors import StartAgain
 from sync_worker.failure.flood import FloodLimits
 from sync_worker.pipeline.model import Index, WorkerIdentity
 from sync_worker.pipeline.pipeline import Pipeline
@@ -174,6 +175,16 @@ class World:
         await worker.pipeline.start()
         self.workers.append(worker)
         return worker
+
+    async def started_again(self, worker: Worker, name: str, generation: int) -> Worker:
+        """It ended itself to begin anew, as after a decision about its log; another one owns the partition in its place."""
+        await asyncio.wait_for(worker.pipeline.tasks.crashed.wait(), 10)
+        assert isinstance(worker.pipeline.tasks.crash, StartAgain)
+        await worker.die()
+        self.workers.remove(worker)
+        again = await self.worker(name)
+        await again.assign(generation)
+        return again
 
     # What happens in the source
 
