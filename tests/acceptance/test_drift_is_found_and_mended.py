@@ -152,7 +152,7 @@ def test_what_was_done_behind_the_workers_back_is_named_and_mended(site: Site) -
     # In sync to the last value, at rest and in motion.
     assert drift(site)["in_sync"]
     with updates_flow(site):
-        for depth in ("--content", "--ids", "--counts", "--content"):
+        for depth in ("--content", "--ids", "--counts"):
             report = drift(site, depth)
             assert report["in_sync"], found(report) or report["indexes"][0]
     assert site.state("SELECT count(*) FROM comparisons WHERE differences = 0") == [(2,)]

@@ -147,8 +147,10 @@ def test_the_retention_passed_what_was_not_read(site: Site) -> None:
 
     site.execute("CREATE TEMP TABLE kept AS SELECT * FROM aged; TRUNCATE aged; INSERT INTO aged SELECT * FROM kept")
     site.cli("findings", "clear", "log-replaced", subject, "--reason", "filled again", "--unproven")
-    if worker.process.poll() is not None:
-        site.worker()
+    # It begins anew, as its orchestrator would have it: what it has fetched may be of the log that is gone.
+    assert eventually(lambda: worker.process.poll() is not None, 30, worker.tail)
+    assert worker.process.returncode == 1, worker.tail()
+    site.worker()
     site.wait_equal(90)
 
 
