@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sync_worker.change.model import Operation, TopicPartition
+from sync_worker.failure.model import order_of
 from sync_worker.progress.ledger import Span
 
 ENTRY_OVERHEAD = 300
@@ -34,8 +35,7 @@ class Entry:
 
     @property
     def order(self) -> tuple[int, bool]:
-        """As `failure.model.OpenFailure.order`."""
-        return self.offset, self.request is not None
+        return order_of(self.offset, self.request)
 
 
 @dataclass(slots=True)

@@ -67,6 +67,11 @@ class Failure:
     request: str | None = None
 
 
+def order_of(offset: int, request: str | None) -> tuple[int, bool]:
+    """The newer, the greater, within one partition: a row that was read on request is newer than the record at its offset."""
+    return offset, request is not None
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFailure:
     """What the owner of its partition has to know of an unsettled failure: what of its document is newer.
@@ -83,8 +88,7 @@ class OpenFailure:
 
     @property
     def order(self) -> tuple[int, bool]:
-        """Ascending with what they hold, within one partition."""
-        return self.offset, self.request is not None
+        return order_of(self.offset, self.request)
 
 
 @dataclass(frozen=True, slots=True)

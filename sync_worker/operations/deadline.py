@@ -1,4 +1,4 @@
-"""Answers that are waited for no longer than their deadline, whatever the asked part does."""
+"""A verb's time: what is left of it, and answers that are waited for no longer, whatever the asked part does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from sync_worker.ports import Clock
+
 T = TypeVar("T")
+
+
+class TimeLeft:
+    """What is left of a verb's time, whatever it was spent on."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._end = clock.monotonic() + seconds
+
+    def __call__(self) -> float:
+        """Seconds; 0 once it is over."""
+        return max(0.0, self._end - self._clock.monotonic())
 
 
 async def by_deadline(asked: Awaitable[T], seconds: float) -> T:

@@ -22,7 +22,7 @@ from sync_worker.change.decode import key_of
 from sync_worker.change.header import promised_key
 from sync_worker.change.model import Record, TopicPartition
 from sync_worker.errors import RecordError
-from sync_worker.failure.model import RECORD_REMOVED, FailureStatus
+from sync_worker.failure.model import RECORD_REMOVED, FailureStatus, order_of
 from sync_worker.pipeline.lane import Lane
 from sync_worker.pipeline.partition import Partition
 from sync_worker.pipeline.quarantine import Quarantine
@@ -153,7 +153,7 @@ class Retries:
         if lane.unsettled([document_id]):
             return  # what is on its way decides first
         newest = self._quarantine.memory.newest(failure.index, document_id)
-        order = (failure.offset, False)
+        order = order_of(failure.offset, failure.request)
         if newest is None or newest.partition != partition.place or newest.order < order:
             # Superseded a moment ago, and then this changes nothing; else the row came into the table behind our back.
             await self._back(retry, "whether a later change of its document was applied is not known: retry it --from-source")

@@ -92,7 +92,7 @@ class Translator:
                 change = self._decoded(record, run)
                 if change is None:
                     continue
-                if (change.unavailable or change.moved or change.snapshot is not None) and fill.incomplete(change, columns):
+                if (change.unavailable or change.moved or change.snapshot == ASKED) and fill.incomplete(change, columns):
                     return await self._translate_lacking(records, _Run(partition, topic_id, indexes), columns)
                 self._project(change, record, run)
             await asyncio.sleep(0)

@@ -29,6 +29,7 @@ from sync_worker.operations.backfill.report import (
     BackfillWished,
 )
 from sync_worker.operations.backfill.steward import Steward
+from sync_worker.operations.deadline import TimeLeft
 from sync_worker.operations.drift import Compared, DriftParts
 from sync_worker.operations.indexes import prepare_indexes
 from sync_worker.ports import Clock
@@ -139,7 +140,7 @@ async def backfill(
     condition = _condition(where)
     requesting.require_whole_table(condition, prune=prune)
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with _opened(config) as (state, stack):
         await requesting.require_no_filling(state, fed_by(declared.table, watched(config).indexes))
         compared = build_compared(config, stack)[index]
@@ -153,7 +154,7 @@ async def backfill(
         wanted = requesting.Asked(index, declared.table, condition, prune or (created and not condition), actor())
         asked, joined = await requesting.request(state, table, wanted, clock)
         if not detach:
-            asked = await requesting.follow(state, asked, clock, tell=tell, timeout_s=max(0.0, end - clock.monotonic()))
+            asked = await requesting.follow(state, asked, clock, tell=tell, timeout_s=left())
         fed = fed_by(declared.table, watched(config).indexes)
         return requesting.report_of(asked, joined=joined, fed=fed, created=created, now=clock.now())
 
@@ -181,14 +182,13 @@ async def backfill_ids(config: Config, index: str, ids: Sequence[str], *, timeou
     """Have these documents made what their rows say; see `operations.backfill.request.by_ids`."""
     _declared(config, index)
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with _opened(config) as (state, stack):
         chain = Chain(config, state, stack)
         await chain.reader.start()
         target = build_compared(config, stack)[index]
         parts = DriftParts(state, chain.barrier, clock, Random())
-        left = max(0.0, end - clock.monotonic())
-        return await requesting.by_ids(parts, target, chain.log, ids, actor=actor(), timeout_s=left)
+        return await requesting.by_ids(parts, target, chain.log, ids, actor=actor(), timeout_s=left())
 
 
 async def backfill_status(config: Config, index: str | None = None, *, limit: int = 10) -> BackfillStatus:
@@ -216,10 +216,9 @@ async def backfill_stop(config: Config, index: str, *, timeout_s: float = 60.0) 
 async def _wish(config: Config, index: str, wanted: Wish, timeout_s: float) -> BackfillWished:
     _declared(config, index)
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with _opened(config) as (state, _):
-        left = max(0.0, end - clock.monotonic())
-        return await requesting.wish(state, index, wanted, clock, actor=actor(), timeout_s=left)
+        return await requesting.wish(state, index, wanted, clock, actor=actor(), timeout_s=left())
 
 
 async def backfill_plan(config: Config, index: str, *, where: str | None = None) -> BackfillPlan:

@@ -17,6 +17,7 @@ from sync_worker.operations import discard as discarding
 from sync_worker.operations import failed
 from sync_worker.operations import pause as pausing
 from sync_worker.operations import retry as retrying
+from sync_worker.operations.deadline import TimeLeft
 from sync_worker.operations.failed import FailedFilter
 from sync_worker.rebuild.model import logical
 from sync_worker.wiring import build
@@ -69,7 +70,7 @@ async def retry(
 ) -> retrying.RetryReport:
     """Try failed work again; see `operations.retry.retry`. `timeout_s` is of the whole."""
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with AsyncExitStack() as stack:
         state = await stack.enter_async_context(build.opened_state(config))
         await _require_known(config, state, wanted.index if wanted is not None else None)
@@ -95,7 +96,7 @@ async def retry(
             execute=execute,
             force=force,
             from_source=from_source,
-            timeout_s=max(0.0, end - clock.monotonic()),
+            timeout_s=left(),
             actor=actor(),
         )
 
@@ -110,7 +111,7 @@ async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", tim
     """Stop writing to these indexes; see `operations.pause.pause`."""
     config.chosen(indexes)
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with build.opened_state(config, create=True) as state:
         return await pausing.pause(
             state,
@@ -118,7 +119,7 @@ async def pause(config: Config, indexes: Sequence[str], *, reason: str = "", tim
             declared=config.indexes.keys(),
             reason=reason,
             actor=actor(),
-            timeout_s=max(0.0, end - clock.monotonic()),
+            timeout_s=left(),
             clock=clock,
         )
 

@@ -23,6 +23,7 @@ from sync_worker.operations import check as checking
 from sync_worker.operations import connector, findings, keys
 from sync_worker.operations.barrier import BarrierReport
 from sync_worker.operations.config import masked
+from sync_worker.operations.deadline import TimeLeft
 from sync_worker.operations.indexes import IndexesReport, prepare_indexes
 from sync_worker.operations.init import InitReport, declared_name, with_declaration
 from sync_worker.wiring import build, facts
@@ -130,10 +131,9 @@ async def wait(config: Config, indexes: Sequence[str], *, lsn: str | None, stric
             [f"--lsn {lsn}: no LSN"], remedy="write it as PostgreSQL does, for instance 16/B374D848"
         ) from error
     clock = SystemClock()
-    end = clock.monotonic() + timeout_s
+    left = TimeLeft(clock, timeout_s)
     async with build.opened_state(config) as state:
-        left = max(0.0, end - clock.monotonic())
-        return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=left)
+        return await chain.wait(config, state, indexes, strict=strict, lsn=position, timeout_s=left())
 
 
 async def list_findings(config: Config) -> findings.FindingsReport:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from unit.pipeline.world import PLACE, World
 
 
@@ -11,18 +9,7 @@ async def test_a_worker_that_is_stopped_in_a_replay_shows_nothing_older(world: W
     """A replay after a restart shows nothing older (protocol 7); a drain that sends half of it would leave old documents
     visible until the next start."""
     first = await world.start()
-    await world.until(first.pipeline.health.ready, "prepared")
-
-    async def away(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    real, world.state.save_progress = world.state.save_progress, away  # type: ignore[method-assign,assignment]
-    for version in range(1, 6):
-        world.change("u", 1, name="x", n=version)
-        await first.deliver()
-        await world.until(lambda v=version: world.documents().get("1", {}).get("n") == v, f"version {version}")  # type: ignore[misc]
-    await first.die()
-    world.state.save_progress = real  # type: ignore[method-assign]
+    await world.written_and_never_stored(first, 5)
 
     second = await world.worker("w2")
     await second.assign(2)

@@ -48,20 +48,26 @@ async def _invisible(connection: psycopg.AsyncConnection[Any], transactions: Col
     _, end, running = str(row[0]).split(":")
     next_id = int(end)
     in_progress = {int(one) for one in running.split(",") if one}
-    waiting = []
-    for transaction in transactions:
-        whole = next_id + (transaction - next_id + _HALF) % _WRAP - _HALF
-        if whole in in_progress or (whole >= next_id and await _runs(connection, whole, on_standby=bool(row[1]))):
-            waiting.append(transaction)
-    return waiting
+    whole = sorted(next_id + (one - next_id + _HALF) % _WRAP - _HALF for one in transactions)
+    waiting = [one for one in whole if one in in_progress]
+    unknown = [one for one in whole if one >= next_id]
+    for number, one in enumerate(unknown):
+        runs = await _runs(connection, one)
+        if runs is None:
+            # Nor did any of the greater ones. The log may come from another server's past, whose transactions never began here;
+            # on a standby they only have not arrived.
+            waiting += unknown[number:] if row[1] else []
+            break
+        if runs:
+            waiting.append(one)
+    return [one % _WRAP for one in waiting]
 
 
-async def _runs(connection: psycopg.AsyncConnection[Any], transaction: int, *, on_standby: bool) -> bool:
-    """Of one that this snapshot knows nothing of: whether it is still to end. The log may come from another server's past, whose
-    transactions never began here; on a standby they only have not arrived."""
+async def _runs(connection: psycopg.AsyncConnection[Any], transaction: int) -> bool | None:
+    """Whether one that the snapshot knows nothing of is still to end; None where it has not begun."""
     try:
         cursor = await connection.execute("select pg_xact_status(%s::text::xid8)", [str(transaction)])
     except psycopg.errors.InvalidParameterValue:
-        return on_standby
+        return None
     row = await cursor.fetchone()
     return row is not None and row[0] == "in progress"

@@ -140,11 +140,7 @@ async def test_what_retention_took_and_an_operator_accepted_is_not_committed(wor
     await held(world, second, "log-replaced")
 
     await world.state.clear_finding("log-replaced", f"{PLACE.topic}:{PLACE.partition}", by="test: filled again")
-    await asyncio.wait_for(second.pipeline.tasks.crashed.wait(), 10)
-    await second.die()
-    world.workers.remove(second)
-    third = await world.worker("w3")
-    await third.assign(3)
+    third = await world.started_again(second, "w3", 3)
     await third.deliver()
     await world.acknowledged(end)
 

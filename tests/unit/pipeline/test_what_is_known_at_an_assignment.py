@@ -49,18 +49,7 @@ async def versions_seen(world: World, worker: Worker, end: int) -> list[int]:
 async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: World) -> None:
     """Killed before anything was stored: the index's tasks say how far the earlier owner wrote (protocol 7)."""
     first = await world.start()
-    await world.until(first.pipeline.health.ready, "the partition is prepared")
-
-    async def away(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    real, world.state.save_progress = world.state.save_progress, away  # type: ignore[method-assign,assignment]
-    for version in range(1, 6):
-        world.change("u", 1, name="x", n=version)
-        await first.deliver()
-        await world.until(lambda v=version: world.documents().get("1", {}).get("n") == v, f"version {version}")  # type: ignore[misc]
-    await first.die()
-    world.state.save_progress = real  # type: ignore[method-assign]
+    await world.written_and_never_stored(first, 5)
 
     second = await world.worker("w2")
     await second.assign(2)
@@ -71,18 +60,7 @@ async def test_a_replay_of_unacknowledged_writes_shows_nothing_older(world: Worl
 async def test_a_replay_after_the_history_was_deleted_shows_nothing_older(world: World) -> None:
     """No task says any more how far the earlier owner wrote: all that is in the log is taken for written (protocol 7)."""
     first = await world.start()
-    await world.until(first.pipeline.health.ready, "the partition is prepared")
-
-    async def away(*_: object) -> None:
-        await asyncio.Event().wait()
-
-    real, world.state.save_progress = world.state.save_progress, away  # type: ignore[method-assign,assignment]
-    for version in range(1, 6):
-        world.change("u", 1, name="x", n=version)
-        await first.deliver()
-        await world.until(lambda v=version: world.documents().get("1", {}).get("n") == v, f"version {version}")  # type: ignore[misc]
-    await first.die()
-    world.state.save_progress = real  # type: ignore[method-assign]
+    await world.written_and_never_stored(first, 5)
     await world.double.wait_idle()
     world.double.prune_tasks(world.double.core.state.tasks)
 

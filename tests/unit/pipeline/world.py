@@ -176,6 +176,21 @@ class World:
         self.workers.append(worker)
         return worker
 
+    async def written_and_never_stored(self, worker: Worker, versions: int) -> None:
+        """Versions of document 1 are applied one by one; the worker is killed before any progress was stored."""
+        await self.until(worker.pipeline.health.ready, "the partition is prepared")
+
+        async def away(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        real, self.state.save_progress = self.state.save_progress, away  # type: ignore[method-assign,assignment]
+        for version in range(1, versions + 1):
+            self.change("u", 1, name="x", n=version)
+            await worker.deliver()
+            await self.until(lambda v=version: self.documents().get("1", {}).get("n") == v, f"version {version}")  # type: ignore[misc]
+        await worker.die()
+        self.state.save_progress = real  # type: ignore[method-assign]
+
     async def started_again(self, worker: Worker, name: str, generation: int) -> Worker:
         """It ended itself to begin anew, as after a decision about its log; another one owns the partition in its place."""
         await asyncio.wait_for(worker.pipeline.tasks.crashed.wait(), 10)
