@@ -26,6 +26,7 @@ from sync_worker.operations.barrier import Barrier
 from sync_worker.operations.reindex.reindex import Reindex
 from sync_worker.operations.watch import Watcher, filling
 from sync_worker.pipeline import isolate, keeper, prepare, scan, translate
+from sync_worker.pipeline.as_new_as_the_log import RowsAsNewAsTheLog
 from sync_worker.pipeline.health import Health
 from sync_worker.pipeline.isolate import Cause, Isolation
 from sync_worker.pipeline.journal import Journal
@@ -345,6 +346,14 @@ def partial_rows_are_completed() -> None:
     put(fill, "incomplete", lambda *_: False)
 
 
+@guard(
+    "invariant 3",
+    f"{_PIPELINE}/test_a_commit_is_logged_before_it_is_seen.py::test_a_moved_row_does_not_come_back_under_its_old_key",
+)
+def a_read_waits_for_what_the_log_told() -> None:
+    put(RowsAsNewAsTheLog, "told", lambda *_: None)
+
+
 @guard("invariant 3", f"{_PIPELINE}/test_a_row_of_a_scan_may_be_old.py::test_a_row_that_was_deleted_before_does_not_come_back")
 def rows_of_a_scan_are_read_again() -> None:
     real = fill.incomplete
@@ -366,7 +375,7 @@ def a_clear_closes_older_failures() -> None:
 
 @guard("protocol 9", f"{_PIPELINE}/test_truncate.py::test_over_several_partitions_it_leaves_a_finding")
 def a_clear_over_partitions_leaves_a_finding() -> None:
-    put(Pipeline, "_before_clear", nothing_async)
+    put(Pipeline, "_tell_of_truncate", nothing_async)
 
 
 @guard(
